@@ -1,0 +1,63 @@
+//! An app: a tenant, with its keys and what it may do.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Signer;
+use crate::ids::brought_id;
+
+brought_id! {
+    /// An app's id as it stands in `/apps/{id}/…`. Several Pusher SDKs insist on digits only.
+    AppId, "an app id", 64
+}
+brought_id! {
+    /// An app's public key as it stands in `/app/{key}` and before the `:` of every auth string.
+    AppKey, "an app key", 64
+}
+
+/// Keys that no app can have: a `:`, `/` or other mark in them would make an auth string ambiguous.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} of an app may hold only letters, digits, '-' and '_'")]
+pub struct InvalidApp {
+    what: &'static str,
+}
+
+/// A tenant: everything of it is scoped by its [`AppId`].
+#[derive(Clone)]
+pub struct App {
+    /// Names the app in paths and in every row.
+    pub id: AppId,
+    /// Public: clients connect with it.
+    pub key: AppKey,
+    /// Signs and checks channel auth, sign-in and HTTP requests.
+    pub secret: Signer,
+    /// Whether clients may send `client-…` events.
+    pub client_events: bool,
+    /// Whether `user-…` and `chat-…` are kabar's protected channels in this app. Where they are not, they are
+    /// public names like any other, as in Pusher.
+    pub protected_channels: bool,
+}
+
+impl App {
+    /// An app with the defaults: no client events, protected channels on.
+    ///
+    /// # Errors
+    /// An id or key that could not stand unescaped in a path or an auth string.
+    pub fn new(id: AppId, key: AppKey, secret: &str) -> Result<Self, InvalidApp> {
+        let plain = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        if !plain(id.as_str()) {
+            return Err(InvalidApp { what: "the id" });
+        }
+        if !plain(key.as_str()) {
+            return Err(InvalidApp { what: "the key" });
+        }
+        Ok(Self { id, key, secret: Signer::new(secret), client_events: false, protected_channels: true })
+    }
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App").field("id", &self.id).field("key", &self.key).finish_non_exhaustive()
+    }
+}

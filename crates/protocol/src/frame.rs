@@ -1,0 +1,371 @@
+//! The frames of Pusher protocol 7: JSON text, one event a frame.
+//!
+//! Reading gives a [`ClientFrame`]; writing is one function a frame, each giving the whole text.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::SocketId;
+
+/// What a client asks for.
+#[derive(Debug)]
+pub enum ClientFrame<'a> {
+    /// `pusher:ping`.
+    Ping,
+    /// `pusher:pong`.
+    Pong,
+    /// `pusher:subscribe`.
+    Subscribe(Subscribe<'a>),
+    /// `pusher:unsubscribe`.
+    Unsubscribe {
+        /// The channel's name, unchecked.
+        channel: Cow<'a, str>,
+    },
+    /// `pusher:signin`, in Pusher's form or with a token.
+    SignIn(SignIn<'a>),
+    /// `client-…`, to be relayed.
+    Event(ClientEvent<'a>),
+}
+
+/// The data of `pusher:subscribe`.
+#[derive(Debug, Deserialize)]
+pub struct Subscribe<'a> {
+    /// The channel's name, unchecked.
+    #[serde(borrow)]
+    pub channel: Cow<'a, str>,
+    /// `KEY:SIGNATURE`; pusher-js sends it empty on public channels.
+    #[serde(borrow, default)]
+    pub auth: Option<Cow<'a, str>>,
+    /// JSON in a string; signed as these exact bytes.
+    #[serde(borrow, default)]
+    pub channel_data: Option<Cow<'a, str>>,
+}
+
+/// The data of `pusher:signin`: either the signed form or a token.
+#[derive(Debug, Deserialize)]
+pub struct SignIn<'a> {
+    /// `KEY:SIGNATURE` over `user_data`.
+    #[serde(borrow, default)]
+    pub auth: Option<Cow<'a, str>>,
+    /// JSON in a string: `{"id", "user_info"?, "watchlist"?}`.
+    #[serde(borrow, default)]
+    pub user_data: Option<Cow<'a, str>>,
+    /// A user's JWT, instead of the two above. An addition of kabar's.
+    #[serde(borrow, default)]
+    pub token: Option<Cow<'a, str>>,
+}
+
+/// A client event on its way to the channel's other subscribers.
+#[derive(Debug)]
+pub struct ClientEvent<'a> {
+    /// Starts with `client-`.
+    pub event: Cow<'a, str>,
+    /// The channel's name, unchecked.
+    pub channel: Cow<'a, str>,
+    /// As sent: any JSON; `null` when it was left out.
+    pub data: &'a str,
+}
+
+/// Text that is no frame that a client may send.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidFrame {
+    /// Not JSON, or not an object with an `event`.
+    #[error("Invalid message: {0}")]
+    Malformed(String),
+    /// An event that only the server sends, or nobody.
+    #[error("Unsupported event received on socket: {0}")]
+    Unsupported(String),
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    event: Cow<'a, str>,
+    #[serde(borrow, default)]
+    channel: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    data: Option<&'a RawValue>,
+}
+
+impl<'a> ClientFrame<'a> {
+    /// Reads one text frame.
+    ///
+    /// # Errors
+    /// See [`InvalidFrame`]; none of them is reason enough to close a socket.
+    pub fn parse(text: &'a str) -> Result<Self, InvalidFrame> {
+        let envelope: Envelope<'a> = serde_json::from_str(text).map_err(malformed)?;
+        let data = envelope.data.map_or("null", RawValue::get);
+        match &*envelope.event {
+            "pusher:ping" => Ok(Self::Ping),
+            "pusher:pong" => Ok(Self::Pong),
+            "pusher:subscribe" => serde_json::from_str(data).map(Self::Subscribe).map_err(malformed),
+            "pusher:unsubscribe" => {
+                let subscribe: Subscribe<'a> = serde_json::from_str(data).map_err(malformed)?;
+                Ok(Self::Unsubscribe { channel: subscribe.channel })
+            }
+            "pusher:signin" => serde_json::from_str(data).map(Self::SignIn).map_err(malformed),
+            event if event.starts_with("client-") => {
+                let missing = || InvalidFrame::Malformed("a client event needs a channel".into());
+                let channel = envelope.channel.ok_or_else(missing)?;
+                Ok(Self::Event(ClientEvent { event: envelope.event, channel, data }))
+            }
+            event => Err(InvalidFrame::Unsupported(event.chars().take(100).collect())),
+        }
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
+fn malformed(error: serde_json::Error) -> InvalidFrame {
+    InvalidFrame::Malformed(error.to_string())
+}
+
+/// An event for a channel's subscribers. `data` goes out as a JSON string, whatever it holds.
+#[derive(Debug, Serialize)]
+pub struct ChannelEvent<'a> {
+    /// The event's name.
+    pub event: &'a str,
+    /// The channel it is for.
+    pub channel: &'a str,
+    /// The payload: usually JSON, always sent as a string.
+    pub data: &'a str,
+    /// On presence channels, who sent a client event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<&'a str>,
+}
+
+impl ChannelEvent<'_> {
+    /// The frame's text.
+    pub fn encode(&self) -> String {
+        json(self)
+    }
+}
+
+/// The first frame: `data` is a string of JSON. `activity_timeout` is whole seconds and never 0, which pusher-js refuses.
+pub fn connection_established(socket: SocketId, activity_timeout_seconds: u64) -> String {
+    #[derive(Serialize)]
+    struct Data {
+        socket_id: SocketId,
+        activity_timeout: u64,
+    }
+    let data = json(&Data { socket_id: socket, activity_timeout: activity_timeout_seconds.max(1) });
+    json(&Global { event: "pusher:connection_established", data: &data })
+}
+
+/// `pusher:ping`.
+pub const PING: &str = r#"{"event":"pusher:ping","data":{}}"#;
+/// `pusher:pong`.
+pub const PONG: &str = r#"{"event":"pusher:pong","data":{}}"#;
+
+/// The subscription holds. `data` is `{}` or, on presence channels, [`presence_data`].
+pub fn subscription_succeeded(channel: &str, data: &str) -> String {
+    internal("pusher_internal:subscription_succeeded", channel, data)
+}
+
+/// `{"presence":{"ids":[…],"hash":{id:info},"count":n}}` of the members, each an id and its info as JSON.
+pub fn presence_data<'m>(members: impl Iterator<Item = (&'m str, &'m str)>) -> String {
+    let (mut ids, mut hash, mut count) = (String::new(), String::new(), 0_usize);
+    for (id, info) in members {
+        if count > 0 {
+            ids.push(',');
+            hash.push(',');
+        }
+        let id = json(&id);
+        ids.push_str(&id);
+        hash.push_str(&id);
+        hash.push(':');
+        hash.push_str(info);
+        count += 1;
+    }
+    format!(r#"{{"presence":{{"ids":[{ids}],"hash":{{{hash}}},"count":{count}}}}}"#)
+}
+
+/// A user joined a presence channel. `info` is JSON.
+pub fn member_added(channel: &str, user_id: &str, info: &str) -> String {
+    let data = format!(r#"{{"user_id":{},"user_info":{info}}}"#, json(&user_id));
+    internal("pusher_internal:member_added", channel, &data)
+}
+
+/// A user's last socket left a presence channel.
+pub fn member_removed(channel: &str, user_id: &str) -> String {
+    internal("pusher_internal:member_removed", channel, &format!(r#"{{"user_id":{}}}"#, json(&user_id)))
+}
+
+/// Signed in; `user_data` is the same string that came.
+pub fn signin_success(user_data: &str) -> String {
+    #[derive(Serialize)]
+    struct Data<'a> {
+        user_data: &'a str,
+    }
+    json(&Global { event: "pusher:signin_success", data: &Data { user_data } })
+}
+
+/// `pusher:error`: an object, not a string; the code may be null.
+pub fn error(code: Option<u16>, message: &str) -> String {
+    #[derive(Serialize)]
+    struct Data<'a> {
+        code: Option<u16>,
+        message: &'a str,
+    }
+    json(&Global { event: "pusher:error", data: &Data { code, message } })
+}
+
+/// `pusher:subscription_error`, which pusher-js hands to the channel. `kind` and `status` as soketi made them known:
+/// `AuthError` 401, `LimitReached` 4100.
+pub fn subscription_error(channel: &str, kind: &str, error: &str, status: u16) -> String {
+    #[derive(Serialize)]
+    struct Data<'a> {
+        r#type: &'a str,
+        error: &'a str,
+        status: u16,
+    }
+    #[derive(Serialize)]
+    struct Frame<'a> {
+        event: &'a str,
+        channel: &'a str,
+        data: Data<'a>,
+    }
+    json(&Frame { event: "pusher:subscription_error", channel, data: Data { r#type: kind, error, status } })
+}
+
+/// `pusher:cache_miss`: the cache channel holds nothing.
+pub fn cache_miss(channel: &str) -> String {
+    #[derive(Serialize)]
+    struct Frame<'a> {
+        event: &'a str,
+        channel: &'a str,
+    }
+    json(&Frame { event: "pusher:cache_miss", channel })
+}
+
+#[derive(Serialize)]
+struct Global<'a, D> {
+    event: &'a str,
+    data: D,
+}
+
+fn internal(event: &str, channel: &str, data: &str) -> String {
+    ChannelEvent { event, channel, data, user_id: None }.encode()
+}
+
+fn json<T: Serialize + ?Sized>(value: &T) -> String {
+    serde_json::to_string(value).expect("strings and numbers always serialise")
+}
+
+/// Who joins a presence channel, from `channel_data`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChannelData {
+    /// A number in the JSON is normalised to its text.
+    pub user_id: String,
+    /// JSON text, `null` left out gives `{}`.
+    pub user_info: String,
+}
+
+impl ChannelData {
+    /// Reads `{"user_id": string|number, "user_info"?: any}`.
+    ///
+    /// # Errors
+    /// A plain text that says what is missing.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        struct Raw<'a> {
+            user_id: Option<serde_json::Value>,
+            #[serde(borrow, default)]
+            user_info: Option<&'a RawValue>,
+        }
+        let raw: Raw = serde_json::from_str(text).map_err(|e| format!("channel_data is not valid JSON: {e}"))?;
+        let user_id = match raw.user_id {
+            Some(serde_json::Value::String(id)) if !id.is_empty() => id,
+            Some(serde_json::Value::Number(id)) => id.to_string(),
+            _ => return Err("channel_data needs a user_id".into()),
+        };
+        let user_info = raw.user_info.map_or("{}", RawValue::get).to_owned();
+        Ok(Self { user_id, user_info })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn frames_are_byte_for_byte_what_pusher_js_reads() {
+        let socket = "123.456".parse().unwrap();
+        assert_eq!(
+            connection_established(socket, 120),
+            r#"{"event":"pusher:connection_established","data":"{\"socket_id\":\"123.456\",\"activity_timeout\":120}"}"#
+        );
+        assert_eq!(
+            subscription_succeeded("a", "{}"),
+            r#"{"event":"pusher_internal:subscription_succeeded","channel":"a","data":"{}"}"#
+        );
+        let members = [("1", r#"{"name":"A"}"#), ("2", "{}")];
+        assert_eq!(
+            presence_data(members.into_iter()),
+            r#"{"presence":{"ids":["1","2"],"hash":{"1":{"name":"A"},"2":{}},"count":2}}"#
+        );
+        assert_eq!(error(None, "x"), r#"{"event":"pusher:error","data":{"code":null,"message":"x"}}"#);
+        assert_eq!(
+            member_removed("presence-a", "1"),
+            r#"{"event":"pusher_internal:member_removed","channel":"presence-a","data":"{\"user_id\":\"1\"}"}"#
+        );
+        assert_eq!(
+            ChannelEvent { event: "e", channel: "c", data: "{\"a\":1}", user_id: Some("7") }.encode(),
+            r#"{"event":"e","channel":"c","data":"{\"a\":1}","user_id":"7"}"#
+        );
+    }
+
+    #[test]
+    fn a_frame_is_told_apart_by_its_event() {
+        let parse = ClientFrame::parse;
+        assert!(matches!(parse(r#"{"event":"pusher:ping","data":{}}"#), Ok(ClientFrame::Ping)));
+        assert!(matches!(parse(r#"{"event":"pusher:ping"}"#), Ok(ClientFrame::Ping)));
+        let text = r#"{"event":"pusher:subscribe","data":{"channel":"a","auth":""}}"#;
+        let Ok(ClientFrame::Subscribe(subscribe)) = parse(text) else { panic!("no subscribe") };
+        assert_eq!((&*subscribe.channel, subscribe.channel_data), ("a", None));
+        let text = r#"{"event":"client-x","channel":"private-a","data":{"a": 1}}"#;
+        let Ok(ClientFrame::Event(event)) = parse(text) else { panic!("no event") };
+        assert_eq!((&*event.channel, event.data), ("private-a", r#"{"a": 1}"#));
+        for bad in [
+            "",
+            "x",
+            "[]",
+            "{}",
+            "null",
+            r#"{"event":1}"#,
+            r#"{"event":"pusher:subscribe"}"#,
+            r#"{"event":"client-x"}"#,
+        ] {
+            assert!(matches!(parse(bad), Err(InvalidFrame::Malformed(_))), "{bad}");
+        }
+        assert!(matches!(parse(r#"{"event":"pusher_internal:member_added"}"#), Err(InvalidFrame::Unsupported(_))));
+    }
+
+    #[test]
+    fn a_numeric_user_id_becomes_text() {
+        let data = ChannelData::parse(r#"{"user_id":10,"user_info":{"name":"x"}}"#).unwrap();
+        assert_eq!((data.user_id.as_str(), data.user_info.as_str()), ("10", r#"{"name":"x"}"#));
+        assert_eq!(ChannelData::parse(r#"{"user_id":"a"}"#).unwrap().user_info, "{}");
+        for bad in ["", "[]", "{}", r#"{"user_id":""}"#, r#"{"user_id":null}"#] {
+            assert!(ChannelData::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn parsing_never_panics(text in ".{0,200}") {
+            let _ = ClientFrame::parse(&text);
+            let _ = ChannelData::parse(&text);
+        }
+
+        #[test]
+        fn any_payload_survives_the_envelope(event in ".{0,20}", data in ".{0,100}") {
+            let text = ChannelEvent { event: &event, channel: "c", data: &data, user_id: None }.encode();
+            let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+            prop_assert_eq!(value["data"].as_str(), Some(data.as_str()));
+        }
+    }
+}

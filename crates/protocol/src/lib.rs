@@ -1,0 +1,23 @@
+//! What crosses a process boundary, as types: ids, channel names, frames, signatures, bodies.
+//!
+//! Everything here is pure: no I/O, no clock, no async. A value that exists has been checked, so nobody
+//! behind the edge checks it again. The wire is specified in `docs/protocol.md`.
+
+mod app;
+mod channel;
+pub mod chat;
+mod close;
+mod error;
+pub mod frame;
+mod ids;
+pub mod publish;
+pub mod signature;
+mod socket_id;
+
+pub use app::{App, AppId, AppKey, InvalidApp};
+pub use channel::{CHANNEL_NAME_BYTES_MAX, Channel, ChannelKind, InvalidChannel, Protected};
+pub use close::CloseCode;
+pub use error::{ErrorBody, ErrorDetail};
+pub use ids::{ClientId, InvalidId, MessageId, RoomId, UserId};
+pub use signature::Signer;
+pub use socket_id::{InvalidSocketId, SocketId};
