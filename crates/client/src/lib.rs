@@ -1,1 +1,4 @@
 //! client
+
+pub mod bare;
+mod tls;
