@@ -1,0 +1,99 @@
+//! The tables as diesel sees them: what `migrations/` makes. A test compares the two.
+
+diesel::table! {
+    apps (id) {
+        id -> Text,
+        key -> Text,
+        secret -> Text,
+        client_events -> Bool,
+        protected_channels -> Bool,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    app_api_keys (app_id, hash) {
+        app_id -> Text,
+        hash -> Bytea,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    users (app_id, id) {
+        app_id -> Text,
+        id -> Text,
+        name -> Text,
+        avatar_url -> Nullable<Text>,
+        role -> Nullable<Text>,
+        email -> Nullable<Text>,
+        phone -> Nullable<Text>,
+        locale -> Nullable<Text>,
+        time_zone -> Nullable<Text>,
+        managed -> Bool,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    rooms (app_id, id) {
+        app_id -> Text,
+        id -> Uuid,
+        #[sql_name = "type"]
+        kind -> Text,
+        title -> Nullable<Text>,
+        dm_key -> Nullable<Text>,
+        last_seq -> Int8,
+        created_by -> Nullable<Text>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    members (app_id, room_id, user_id) {
+        app_id -> Text,
+        room_id -> Uuid,
+        user_id -> Text,
+        last_read_seq -> Int8,
+        last_delivered_seq -> Int8,
+        read_at -> Timestamptz,
+        delivered_at -> Timestamptz,
+        joined_at -> Timestamptz,
+        joined_seq -> Int8,
+    }
+}
+
+diesel::table! {
+    messages (app_id, room_id, id) {
+        app_id -> Text,
+        room_id -> Uuid,
+        id -> Uuid,
+        seq -> Int8,
+        sender_id -> Text,
+        #[sql_name = "type"]
+        kind -> Text,
+        content -> Text,
+        attachment_url -> Nullable<Text>,
+        reply_to_id -> Nullable<Uuid>,
+        client_id -> Nullable<Text>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    socket_tickets (app_id, hash) {
+        app_id -> Text,
+        hash -> Bytea,
+        user_id -> Text,
+        user_data -> Text,
+        session_expires_at -> Nullable<Timestamptz>,
+        expires_at -> Timestamptz,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(users, rooms, members, messages);
+
+diesel::joinable!(app_api_keys -> apps (app_id));
+diesel::allow_tables_to_appear_in_same_query!(app_api_keys, apps);
