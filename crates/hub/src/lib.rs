@@ -1,1 +1,33 @@
-//! hub
+//! Sockets and channels of this node, in memory.
+//!
+//! The hub moves named bytes: it knows no SQL, no JWT and no chat. Who may do what, where it is not a matter of
+//! a signature, it asks the [`Gate`].
+//!
+//! ```text
+//! upgrade   HTTP upgrade → raw stream           websocket  bytes ↔ RFC 6455 messages
+//! shard     the sockets of one thread           socket     one peer: reads, answers, queue
+//! directory channels and users of the node      inbox      what other threads hand to a shard
+//! wheel     every timeout of a shard            gate       questions that need the outside
+//! ```
+
+mod apps;
+mod config;
+mod directory;
+mod gate;
+mod hub;
+mod inbox;
+mod shard;
+mod socket;
+mod subscribe;
+mod upgrade;
+mod websocket;
+mod wheel;
+
+pub use apps::Apps;
+pub use config::Config;
+pub use gate::{Answer, Gate, Refused, SignedIn};
+pub use hub::{Busy, Hub, Publication};
+pub use shard::Shard;
+pub use upgrade::Upgrade;
+#[doc(hidden)]
+pub use websocket::fuzz;

@@ -51,6 +51,8 @@ close_codes! {
     SLOW = 4100, "Too slow: the connection's queue is full";
     /// More frames in a second than `socket.frames_per_second_max`.
     TOO_MANY_FRAMES = 4101, "Too many frames";
+    /// Whether the token or ticket is good cannot be known now, since the database is away.
+    UNAVAILABLE = 4102, "The service is unavailable, try again";
     /// The node stops; another one (or its successor) takes the reconnect.
     GOING_AWAY = 4200, "The server is restarting, reconnect";
     /// Nothing came, not even an answer to a ping.

@@ -258,8 +258,11 @@ fn json<T: Serialize + ?Sized>(value: &T) -> String {
 pub struct ChannelData {
     /// A number in the JSON is normalised to its text.
     pub user_id: String,
-    /// JSON text, `null` left out gives `{}`.
+    /// JSON text; `{}` when it was left out.
     pub user_info: String,
+    /// `"gate": true`: signed by kabar's own auth endpoint, so whether the user still may is asked again on
+    /// subscribing.
+    pub gated: bool,
 }
 
 impl ChannelData {
@@ -273,6 +276,8 @@ impl ChannelData {
             user_id: Option<serde_json::Value>,
             #[serde(borrow, default)]
             user_info: Option<&'a RawValue>,
+            #[serde(default)]
+            gate: bool,
         }
         let raw: Raw = serde_json::from_str(text).map_err(|e| format!("channel_data is not valid JSON: {e}"))?;
         let user_id = match raw.user_id {
@@ -281,7 +286,7 @@ impl ChannelData {
             _ => return Err("channel_data needs a user_id".into()),
         };
         let user_info = raw.user_info.map_or("{}", RawValue::get).to_owned();
-        Ok(Self { user_id, user_info })
+        Ok(Self { user_id, user_info, gated: raw.gate })
     }
 }
 

@@ -1,0 +1,66 @@
+//! Limits and times of the hub. Every one is a setting; `docs/configuration.md` has the same words.
+
+use std::time::Duration;
+
+/// See each field for its unit, default and what happens past it.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Told to clients, who ping after as much silence. The server pings one `pong_timeout` later. 120 s.
+    pub activity_timeout: Duration,
+    /// How long an answer to a ping may take before the socket is closed with 4201. 30 s.
+    pub pong_timeout: Duration,
+    /// The longest message in bytes; a longer one closes with 1009 before it is read. 64 KiB.
+    pub message_bytes_max: usize,
+    /// The most fragments of one message; more close with 1009. 1,024.
+    pub fragments_max: u32,
+    /// How long a frame may take from its first byte to its last; then 4202. 10 s.
+    pub frame_timeout: Duration,
+    /// Bytes that may wait for a peer which reads slowly; more close with 4100. 1 MiB.
+    pub queue_bytes_max: usize,
+    /// How long a peer may take nothing at all while bytes wait for it; then 4100. 15 s.
+    pub stall_timeout: Duration,
+    /// Bytes of publications that may wait for one shard; past it [`crate::Busy`] is the answer. 64 MiB.
+    pub inbox_bytes_max: usize,
+    /// Kernel send buffer of one socket in bytes: what a stalled peer costs on top of the queue. 64 KiB.
+    pub send_buffer_bytes: usize,
+    /// Channels that one socket may be subscribed to. 1,000.
+    pub channels_per_socket_max: usize,
+    /// Frames that one socket may send in a second; more close with 4101. 1,000.
+    pub frames_per_second_max: u32,
+    /// Client events that one socket may send in a second; more are dropped with error 4301. 10.
+    pub client_events_per_second_max: u32,
+    /// The longest data of a client event in bytes. 10,240.
+    pub client_event_bytes_max: usize,
+    /// Members of one presence channel. 100.
+    pub presence_members_max: usize,
+    /// The longest `user_info` of a presence member in bytes. 1,024.
+    pub presence_info_bytes_max: usize,
+    /// How long a socket outlives the token that it was signed in with; then 4009. 5 s.
+    pub token_grace: Duration,
+    /// Whether `?token=` signs a socket in. Off: URLs end up in logs.
+    pub token_in_query: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            activity_timeout: Duration::from_secs(120),
+            pong_timeout: Duration::from_secs(30),
+            message_bytes_max: 64 * 1024,
+            fragments_max: 1024,
+            frame_timeout: Duration::from_secs(10),
+            queue_bytes_max: 1024 * 1024,
+            stall_timeout: Duration::from_secs(15),
+            inbox_bytes_max: 64 * 1024 * 1024,
+            send_buffer_bytes: 64 * 1024,
+            channels_per_socket_max: 1000,
+            frames_per_second_max: 1000,
+            client_events_per_second_max: 10,
+            client_event_bytes_max: 10_240,
+            presence_members_max: 100,
+            presence_info_bytes_max: 1024,
+            token_grace: Duration::from_secs(5),
+            token_in_query: false,
+        }
+    }
+}

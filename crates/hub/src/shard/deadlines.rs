@@ -1,0 +1,110 @@
+//! What happens when time has passed: pings, and the ends of those who stall.
+
+use std::rc::Rc;
+use std::time::{Duration, SystemTime};
+
+use protocol::{CloseCode, frame};
+
+use super::{Inner, Place, State, seconds};
+use crate::socket::Phase;
+use crate::wheel::Deadline;
+
+pub(super) async fn clock(inner: Rc<Inner>) {
+    let mut interval = tokio::time::interval(Duration::from_secs(1));
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    loop {
+        interval.tick().await;
+        let mut state = inner.state.borrow_mut();
+        let now = state.started.elapsed().as_secs() as u32;
+        for (place, deadline) in state.wheel.advance(now) {
+            state.due(place, deadline);
+        }
+    }
+}
+
+impl State {
+    fn due(&mut self, place: Place, deadline: Deadline) {
+        if self.find(place).is_none() {
+            return;
+        }
+        match deadline {
+            Deadline::Idle => self.due_idle(place),
+            Deadline::Frame => self.due_frame(place),
+            Deadline::Stall => self.due_stall(place),
+            Deadline::Token => self.due_token(place),
+            Deadline::Linger => self.socket(place.slot).gone(),
+        }
+    }
+
+    /// Pings a silent peer, and closes one that was silent even then.
+    fn due_idle(&mut self, place: Place) {
+        let (now, limit) = (self.wheel.now(), self.idle_seconds());
+        let socket = self.socket(place.slot);
+        let silent = now.saturating_sub(socket.last_seen);
+        if silent < limit {
+            self.wheel.schedule(limit - silent, place, Deadline::Idle);
+        } else if socket.pinged {
+            self.close(place.slot, CloseCode::NO_PONG);
+        } else {
+            socket.pinged = true;
+            self.send(place.slot, frame::PING);
+            self.flush(place.slot);
+            self.wheel.schedule(seconds(self.shared.config.pong_timeout), place, Deadline::Idle);
+        }
+    }
+
+    /// Has a frame that was begun looked at when its time is up.
+    pub(super) fn watch_frame(&mut self, slot: u32) {
+        let (now, place, limit) = (self.wheel.now(), self.place(slot), seconds(self.shared.config.frame_timeout));
+        let socket = self.socket(slot);
+        if !socket.decoder.is_mid_frame() {
+            socket.frame_since = None;
+        } else if socket.frame_since.is_none() {
+            socket.frame_since = Some(now);
+            self.wheel.schedule(limit, place, Deadline::Frame);
+        }
+    }
+
+    fn due_frame(&mut self, place: Place) {
+        let (now, limit) = (self.wheel.now(), seconds(self.shared.config.frame_timeout));
+        let Some(since) = self.socket(place.slot).frame_since else { return };
+        match limit.saturating_sub(now - since) {
+            0 => self.close(place.slot, CloseCode::STALLED_FRAME),
+            // Another frame has begun since.
+            left => self.wheel.schedule(left, place, Deadline::Frame),
+        }
+    }
+
+    pub(super) fn watch_stall(&mut self, slot: u32) {
+        let place = self.place(slot);
+        self.wheel.schedule(seconds(self.shared.config.stall_timeout), place, Deadline::Stall);
+    }
+
+    fn due_stall(&mut self, place: Place) {
+        let (now, limit) = (self.wheel.now(), seconds(self.shared.config.stall_timeout));
+        let socket = self.socket(place.slot);
+        let Some(since) = socket.blocked_since else { return };
+        match limit.saturating_sub(now - since) {
+            0 if socket.phase == Phase::Open => self.close(place.slot, CloseCode::SLOW),
+            0 => socket.gone(),
+            left => self.wheel.schedule(left, place, Deadline::Stall),
+        }
+    }
+
+    /// Has a socket closed when the token that it was signed in with has run out.
+    pub(crate) fn watch_token(&mut self, slot: u32, expires_at: SystemTime) {
+        let left = expires_at.duration_since(SystemTime::now()).unwrap_or_default();
+        let place = self.place(slot);
+        self.wheel.schedule(seconds(left + self.shared.config.token_grace), place, Deadline::Token);
+    }
+
+    fn due_token(&mut self, place: Place) {
+        let expires_at = self.socket(place.slot).bound.as_ref().and_then(|bound| bound.expires_at);
+        match expires_at {
+            // Signed in again, with a token that lasts longer.
+            Some(later) if later > SystemTime::now() => self.watch_token(place.slot, later),
+            Some(_) => self.refuse(place.slot, CloseCode::UNAUTHORIZED),
+            None => {}
+        }
+    }
+}

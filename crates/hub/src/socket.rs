@@ -1,0 +1,240 @@
+//! One peer: its stream, its queue, what it is subscribed to.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+use std::time::SystemTime;
+
+use bytes::{Buf, Bytes};
+use protocol::{App, SocketId};
+use smallvec::SmallVec;
+use tokio::net::TcpStream;
+
+use crate::directory::{ChannelId, Space};
+use crate::websocket::Decoder;
+
+/// Small messages that wait for one peer are copied together into writes of at most this size.
+const WRITE_BYTES: usize = 64 * 1024;
+
+/// A socket of this shard. What it costs while idle is this struct, its task and its stream: buffers exist only while
+/// something is half read or unsent.
+pub(crate) struct Socket {
+    pub(crate) id: SocketId,
+    pub(crate) serial: u32,
+    pub(crate) io: TcpStream,
+    pub(crate) decoder: Decoder,
+    /// Bytes that came behind a frame whose answer is awaited.
+    pub(crate) unread: Vec<u8>,
+    /// None while nothing but a close frame may be sent: the app is unknown.
+    pub(crate) tenant: Option<Tenant>,
+    pub(crate) bound: Option<Box<Bound>>,
+    pub(crate) subscriptions: SmallVec<[Subscription; 1]>,
+    pub(crate) phase: Phase,
+    pub(crate) waker: Option<Waker>,
+    pub(crate) queue: Queue,
+    /// Seconds of the shard's clock.
+    pub(crate) last_seen: u32,
+    pub(crate) frame_since: Option<u32>,
+    pub(crate) blocked_since: Option<u32>,
+    pub(crate) frames: Rate,
+    pub(crate) client_events: Rate,
+    pub(crate) pinged: bool,
+    /// Whether it stands in the shard's list of sockets to flush.
+    pub(crate) dirty: bool,
+}
+
+/// The app that a socket belongs to.
+#[derive(Clone)]
+pub(crate) struct Tenant {
+    pub(crate) app: Arc<App>,
+    pub(crate) space: Arc<Space>,
+}
+
+/// The user whom a socket is signed in as.
+pub(crate) struct Bound {
+    pub(crate) user: Arc<str>,
+    /// JSON, as it was signed or minted.
+    pub(crate) user_data: String,
+    pub(crate) expires_at: Option<SystemTime>,
+}
+
+/// One channel that a socket is subscribed to.
+pub(crate) struct Subscription {
+    pub(crate) channel: ChannelId,
+    pub(crate) name: Arc<str>,
+    /// Where in the channel's list of subscribers it stands.
+    pub(crate) position: u32,
+    /// Whose subscription it is, where that is known.
+    pub(crate) user: Option<Arc<str>>,
+}
+
+/// Where in its life a socket is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Open,
+    /// A close frame is queued. With `linger`, the peer's own close is awaited, so that a reset does not overtake it.
+    Closing { linger: bool },
+    Gone,
+}
+
+/// Events counted within the current second.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Rate {
+    second: u32,
+    count: u32,
+}
+
+impl Rate {
+    /// Counts one more; whether that is within `max` a second.
+    pub(crate) fn allows(&mut self, now: u32, max: u32) -> bool {
+        if self.second != now {
+            *self = Self { second: now, count: 0 };
+        }
+        self.count = self.count.saturating_add(1);
+        self.count <= max
+    }
+}
+
+/// Frames that the kernel has not taken yet.
+#[derive(Default)]
+pub(crate) struct Queue {
+    frames: VecDeque<Bytes>,
+    bytes: usize,
+    /// The first frame is partly sent: it has to be ended before anything else.
+    begun: bool,
+}
+
+impl Queue {
+    pub(crate) fn push(&mut self, frame: Bytes) {
+        self.bytes += frame.len();
+        self.frames.push_back(frame);
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// Drops all but what has to be ended.
+    pub(crate) fn abandon(&mut self) {
+        self.frames.truncate(usize::from(self.begun));
+        self.bytes = self.frames.iter().map(Bytes::len).sum();
+    }
+
+    /// Writes until nothing is left (`true`) or the peer takes no more (`false`).
+    fn write(&mut self, io: &TcpStream, scratch: &mut Vec<u8>) -> io::Result<bool> {
+        while let Some(front) = self.frames.front() {
+            let alone = self.frames.len() == 1 || front.len() >= WRITE_BYTES / 4;
+            let written = if alone { io.try_write(front) } else { io.try_write(self.gather(scratch)) };
+            match written {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(len) => self.consume(len),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        // Thousands of idle sockets must not keep room for a burst that is over.
+        self.frames = VecDeque::new();
+        Ok(true)
+    }
+
+    /// Copies what fits into one write: for small messages far cheaper than a vector of slices.
+    fn gather<'s>(&self, scratch: &'s mut Vec<u8>) -> &'s [u8] {
+        scratch.clear();
+        for frame in &self.frames {
+            if scratch.len() + frame.len() > WRITE_BYTES && !scratch.is_empty() {
+                break;
+            }
+            scratch.extend_from_slice(frame);
+        }
+        scratch
+    }
+
+    fn consume(&mut self, mut len: usize) {
+        self.bytes -= len;
+        while let Some(front) = self.frames.front_mut() {
+            if len < front.len() {
+                front.advance(len);
+                self.begun |= len > 0;
+                return;
+            }
+            len -= front.len();
+            self.frames.pop_front();
+            self.begun = false;
+        }
+    }
+}
+
+impl Socket {
+    /// Writes what waits. A failure makes the socket [`Phase::Gone`].
+    pub(crate) fn flush(&mut self, scratch: &mut Vec<u8>, now: u32) {
+        if self.blocked_since.is_some() || self.phase == Phase::Gone {
+            return;
+        }
+        match self.queue.write(&self.io, scratch) {
+            Ok(true) => {}
+            Ok(false) => {
+                self.blocked_since = Some(now);
+                self.wake();
+            }
+            Err(_) => self.gone(),
+        }
+    }
+
+    /// Ends it without another word.
+    pub(crate) fn gone(&mut self) {
+        self.phase = Phase::Gone;
+        self.wake();
+    }
+
+    /// Has the socket's task polled again.
+    pub(crate) fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
+
+    pub(crate) fn remember(&mut self, cx: &Context<'_>) {
+        match &mut self.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => self.waker = Some(cx.waker().clone()),
+        }
+    }
+
+    pub(crate) fn subscription(&self, name: &str) -> Option<&Subscription> {
+        self.subscriptions.iter().find(|subscription| &*subscription.name == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_partly_sent_is_ended_and_the_rest_can_be_abandoned() {
+        let mut queue = Queue::default();
+        for text in ["abc", "def", "ghi"] {
+            queue.push(Bytes::from_static(text.as_bytes()));
+        }
+        queue.consume(4);
+        assert_eq!((queue.bytes(), queue.begun), (5, true));
+        queue.abandon();
+        queue.push(Bytes::from_static(b"end"));
+        let mut scratch = Vec::new();
+        assert_eq!(queue.gather(&mut scratch), b"efend");
+        queue.consume(2);
+        queue.abandon();
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn a_rate_counts_anew_each_second() {
+        let mut rate = Rate::default();
+        assert!(rate.allows(5, 2) && rate.allows(5, 2) && !rate.allows(5, 2));
+        assert!(rate.allows(6, 2));
+    }
+}

@@ -1,0 +1,114 @@
+//! Where HTTP ends: takes the raw stream of an upgrade request and gives it to the thread's shard.
+//!
+//! actix-http hands every request with `Connection: upgrade` to one service, whatever its path, so paths that are not
+//! ours are answered here as well.
+
+use std::future::{Ready, ready};
+
+use actix_codec::Framed;
+use actix_http::{Request, h1};
+use actix_service::{Service, ServiceFactory};
+use bytes::Bytes;
+use protocol::CloseCode;
+use protocol::signature::SignedQuery;
+use tokio::net::TcpStream;
+
+use crate::shard::{Arrival, Shard};
+use crate::socket::Tenant;
+use crate::subscribe::Question;
+use crate::websocket;
+
+const PATH: &str = "/app/";
+
+/// The upgrade service of one worker thread; see [`Shard::upgrade`].
+#[derive(Clone)]
+pub struct Upgrade {
+    shard: Shard,
+}
+
+impl Shard {
+    /// What `actix_http::HttpService::build().upgrade(…)` takes.
+    pub fn upgrade(&self) -> Upgrade {
+        Upgrade { shard: self.clone() }
+    }
+
+    fn arrival(&self, path: &str, query: &str, token: Option<String>) -> Arrival {
+        if self.inner.state.borrow().is_echo() {
+            return Arrival::Echo;
+        }
+        let query = SignedQuery::parse("GET", path, query);
+        let shared = &self.inner.shared;
+        let Some(app) = path.strip_prefix(PATH).and_then(|key| shared.apps.by_key(key)) else {
+            return Arrival::Refused(CloseCode::UNKNOWN_APP);
+        };
+        match query.get("protocol").map(str::parse::<i64>) {
+            None => return Arrival::Refused(CloseCode::NO_VERSION),
+            Some(Err(_)) => return Arrival::Refused(CloseCode::INVALID_VERSION),
+            Some(Ok(5..=7)) => {}
+            Some(Ok(_)) => return Arrival::Refused(CloseCode::UNSUPPORTED_VERSION),
+        }
+        let space = shared.directory.space(&app.id);
+        let in_query = || query.get("token").filter(|_| shared.config.token_in_query).map(str::to_owned);
+        let question = match (token.or_else(in_query), query.get("ticket")) {
+            (Some(token), _) => Some(Question::Token { app: app.clone(), token, at_connect: true }),
+            (None, Some(ticket)) => Some(Question::Ticket { app: app.clone(), ticket: ticket.to_owned() }),
+            (None, None) => None,
+        };
+        Arrival::Accepted(Tenant { app, space }, question)
+    }
+
+    fn take_over(&self, request: &Request, framed: Framed<TcpStream, h1::Codec>) {
+        let parts = framed.into_parts();
+        let path = request.path();
+        let is_ours = path.starts_with(PATH) || self.inner.state.borrow().is_echo();
+        let accepted = if is_ours { websocket::accept(request.head()) } else { Err((404, "nothing is upgraded here")) };
+        match accepted {
+            Ok(handshake) => {
+                // A peer that stalls costs this much of the kernel's memory, and no more.
+                let _ = socket2::SockRef::from(&parts.io).set_send_buffer_size(self.inner.shared.config.send_buffer_bytes);
+                let _ = parts.io.set_nodelay(true);
+                let arrival = self.arrival(path, request.uri().query().unwrap_or_default(), handshake.token);
+                self.adopt(parts.io, handshake.response, parts.read_buf.to_vec(), arrival);
+            }
+            // The answer is small and the stream's buffer empty: it takes it whole.
+            Err((status, text)) => drop(parts.io.try_write(&refusal(status, text))),
+        }
+    }
+}
+
+fn refusal(status: u16, text: &str) -> Bytes {
+    let reason = actix_http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+    let reason = reason.unwrap_or_default();
+    let more = if status == 426 { "upgrade: websocket\r\nsec-websocket-version: 13\r\n" } else { "" };
+    let len = text.len() + 1;
+    format!(
+        "HTTP/1.1 {status} {reason}\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: {len}\r\n{more}\r\n{text}\n"
+    )
+    .into()
+}
+
+impl Service<(Request, Framed<TcpStream, h1::Codec>)> for Upgrade {
+    type Response = ();
+    type Error = actix_http::Error;
+    type Future = Ready<Result<(), Self::Error>>;
+
+    actix_service::always_ready!();
+
+    fn call(&self, (request, framed): (Request, Framed<TcpStream, h1::Codec>)) -> Self::Future {
+        self.shard.take_over(&request, framed);
+        ready(Ok(()))
+    }
+}
+
+impl ServiceFactory<(Request, Framed<TcpStream, h1::Codec>)> for Upgrade {
+    type Response = ();
+    type Error = actix_http::Error;
+    type Config = ();
+    type Service = Self;
+    type InitError = ();
+    type Future = Ready<Result<Self, ()>>;
+
+    fn new_service(&self, (): ()) -> Self::Future {
+        ready(Ok(self.clone()))
+    }
+}

@@ -1,0 +1,55 @@
+//! RFC 6455 as a server speaks it, without extensions: bytes in, messages out; messages in, frames out.
+//!
+//! A message that arrives whole is given as a slice of the caller's own buffer, unmasked in place: no copy, no
+//! allocation. Only one that arrives in pieces is put together on the heap, and never over the limits.
+
+mod decoder;
+mod handshake;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+pub(crate) use decoder::{Decoder, Incoming, Limits};
+pub(crate) use handshake::accept;
+
+#[doc(hidden)]
+pub use decoder::fuzz;
+
+pub(crate) const TEXT: u8 = 0x1;
+pub(crate) const BINARY: u8 = 0x2;
+const CONTINUATION: u8 = 0x0;
+const CLOSE: u8 = 0x8;
+const PING: u8 = 0x9;
+pub(crate) const PONG: u8 = 0xa;
+
+/// One unmasked, unfragmented frame with its header: ready to be written to any number of sockets.
+pub(crate) fn frame(opcode: u8, payload: &[u8]) -> Bytes {
+    let mut frame = BytesMut::with_capacity(payload.len() + 10);
+    frame.put_u8(0x80 | opcode);
+    match payload.len() {
+        short @ 0..=125 => frame.put_u8(short as u8),
+        medium @ 126..=65_535 => {
+            frame.put_u8(126);
+            frame.put_u16(medium as u16);
+        }
+        long => {
+            frame.put_u8(127);
+            frame.put_u64(long as u64);
+        }
+    }
+    frame.put_slice(payload);
+    frame.freeze()
+}
+
+pub(crate) fn text_frame(text: &str) -> Bytes {
+    frame(TEXT, text.as_bytes())
+}
+
+/// A close frame; a code of 1005 stands for "none given" and is answered in kind.
+pub(crate) fn close_frame(code: u16, reason: &str) -> Bytes {
+    if code == 1005 {
+        return frame(CLOSE, &[]);
+    }
+    let mut payload = code.to_be_bytes().to_vec();
+    payload.extend_from_slice(reason.as_bytes());
+    frame(CLOSE, &payload)
+}
