@@ -70,8 +70,9 @@ pub fn list(conn: &mut PgConnection) -> Result<Vec<AppRow>, Error> {
     Ok(rows
         .into_iter()
         .map(|row| {
-            let hashes = keys.iter().filter(|(app, _)| *app == row.id).filter_map(|(_, hash)| stored_hash(hash));
-            row.with_keys(hashes.collect())
+            let of_row = keys.iter().filter(|(app, _)| *app == row.id);
+            let hashes = of_row.filter_map(|(_, hash)| stored_hash(hash)).collect();
+            row.with_keys(hashes)
         })
         .collect())
 }

@@ -13,6 +13,7 @@ pub mod rooms;
 mod schema;
 mod store;
 pub mod tickets;
+mod transaction;
 pub mod users;
 
 // Linked for libpq alone, which is built into the binary with them: no system libpq, and sslmode=require works.

@@ -97,7 +97,7 @@ pub fn ensure(
     let known = known.map(|(_, user)| user);
     let name = name.or(known.as_ref().map(|user| user.name.as_str())).unwrap_or(id.as_str());
     let role = role.or(known.as_ref().and_then(|user| user.role.as_deref()));
-    diesel::insert_into(users::table)
+    let put = diesel::insert_into(users::table)
         .values((
             users::app_id.eq(app),
             users::id.eq(id),
@@ -111,9 +111,9 @@ pub fn ensure(
             users::name.eq(excluded(users::name)),
             users::role.eq(excluded(users::role)),
             users::updated_at.eq(diesel::dsl::now),
-        ))
-        .filter(users::managed.eq(false))
-        .execute(conn)?;
+        ));
+    // Spelt out: with the trait in scope, `filter` of every query would be ambiguous.
+    diesel::query_dsl::methods::FilterDsl::filter(put, users::managed.eq(false)).execute(conn)?;
     get(conn, app, id)?.ok_or_else(|| diesel::result::Error::NotFound.into())
 }
 
