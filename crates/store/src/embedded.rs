@@ -17,10 +17,12 @@ use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
 
+mod databases;
 mod files;
 mod postmaster;
 mod programs;
 
+pub use databases::{create_database, drop_database};
 use files::Layout;
 use postmaster::Postmaster;
 use programs::Programs;
