@@ -14,7 +14,12 @@ impl Gate for NoGate {
     fn user_of_ticket(&self, _: std::sync::Arc<protocol::App>, _: String) -> Answer<SignedIn> {
         Box::pin(async { Err(hub::Refused::Unavailable) })
     }
-    fn may_subscribe(&self, _: std::sync::Arc<protocol::App>, _: protocol::UserId, _: protocol::Protected) -> Answer<()> {
+    fn may_subscribe(
+        &self,
+        _: std::sync::Arc<protocol::App>,
+        _: protocol::UserId,
+        _: protocol::Protected,
+    ) -> Answer<()> {
         Box::pin(async { Err(hub::Refused::Unavailable) })
     }
 }

@@ -74,7 +74,9 @@ pub(crate) struct Subscription {
 pub(crate) enum Phase {
     Open,
     /// A close frame is queued. With `linger`, the peer's own close is awaited, so that a reset does not overtake it.
-    Closing { linger: bool },
+    Closing {
+        linger: bool,
+    },
     Gone,
 }
 

@@ -265,7 +265,12 @@ enum Admission {
     Ask(Box<Join>),
 }
 
-fn question(tenant: &Tenant, channel: &Channel, protected: Protected, member: ChannelData) -> Result<Box<Join>, Denied> {
+fn question(
+    tenant: &Tenant,
+    channel: &Channel,
+    protected: Protected,
+    member: ChannelData,
+) -> Result<Box<Join>, Denied> {
     let user = UserId::try_from(member.user_id.as_str()).map_err(|error| unauthorized(error.to_string()))?;
     let revocations = tenant.space.revocations();
     Ok(Box::new(Join { app: Arc::clone(&tenant.app), channel: channel.clone(), protected, user, member, revocations }))
@@ -307,14 +312,21 @@ fn signature_of<'a>(app: &App, what: &str, auth: &'a str) -> Result<&'a str, Str
     Ok(signature)
 }
 
-fn verify_channel(app: &App, socket: SocketId, channel: &Channel, data: Option<&str>, auth: &str) -> Result<(), Denied> {
+fn verify_channel(
+    app: &App,
+    socket: SocketId,
+    channel: &Channel,
+    data: Option<&str>,
+    auth: &str,
+) -> Result<(), Denied> {
     let signature = signature_of(app, channel.name(), auth).map_err(unauthorized)?;
     if app.secret.verify_channel(socket, channel.name(), data, signature) {
         return Ok(());
     }
     let signed = data.map_or_else(String::new, |data| format!(":{data}"));
     let given: String = signature.chars().take(64).collect();
-    let text = format!("Invalid signature: Expected HMAC SHA256 hex digest of {socket}:{channel}{signed}, but got {given}");
+    let text =
+        format!("Invalid signature: Expected HMAC SHA256 hex digest of {socket}:{channel}{signed}, but got {given}");
     Err(unauthorized(text))
 }
 

@@ -65,7 +65,8 @@ impl Shard {
         match accepted {
             Ok(handshake) => {
                 // A peer that stalls costs this much of the kernel's memory, and no more.
-                let _ = socket2::SockRef::from(&parts.io).set_send_buffer_size(self.inner.shared.config.send_buffer_bytes);
+                let _ =
+                    socket2::SockRef::from(&parts.io).set_send_buffer_size(self.inner.shared.config.send_buffer_bytes);
                 let _ = parts.io.set_nodelay(true);
                 let arrival = self.arrival(path, request.uri().query().unwrap_or_default(), handshake.token);
                 self.adopt(parts.io, handshake.response, parts.read_buf.to_vec(), arrival);

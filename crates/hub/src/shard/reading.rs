@@ -179,7 +179,10 @@ impl State {
         // Receivers get a string whatever was sent, since some SDKs can read nothing else.
         let data = serde_json::from_str::<String>(event.data).unwrap_or_else(|_| event.data.to_owned());
         if data.len() > config.client_event_bytes_max {
-            return Err(no(format!("The data of a client event may have at most {} bytes", config.client_event_bytes_max)));
+            return Err(no(format!(
+                "The data of a client event may have at most {} bytes",
+                config.client_event_bytes_max
+            )));
         }
         let channel = Channel::parse(&event.channel).map_err(|error| no(error.to_string()))?;
         let protected = tenant.app.protected_channels && channel.is_protected();
@@ -191,7 +194,10 @@ impl State {
             _ => return Err(no("Client event rejected - only supported on private and presence channels".into())),
         };
         if !socket.client_events.allows(now, config.client_events_per_second_max) {
-            return Err((Some(4301), format!("Client event rejected - at most {} a second", config.client_events_per_second_max)));
+            return Err((
+                Some(4301),
+                format!("Client event rejected - at most {} a second", config.client_events_per_second_max),
+            ));
         }
         let (event, except, user_id) = (&*event.event, Some(socket.id), user_id.as_deref());
         let publication = Publication { event, data: &data, user_id, except };

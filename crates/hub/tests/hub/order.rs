@@ -1,0 +1,110 @@
+//! One order per channel, and what a slow peer costs the others.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hub::{Busy, Config, Publication};
+use serde_json::json;
+use testkit::{RawSocket, masked_frame};
+
+use crate::support::{Node, app_id, channel_named, path};
+
+#[tokio::test]
+async fn every_subscriber_sees_concurrent_publications_in_the_same_order() {
+    const PUBLISHERS: usize = 4;
+    const EACH: usize = 500;
+    let node = Arc::new(Node::start());
+    let mut sockets = Vec::new();
+    for _ in 0..6 {
+        let mut socket = node.connect().await;
+        socket.subscribe("order").await;
+        sockets.push(socket);
+    }
+    let publishers: Vec<_> = (0..PUBLISHERS)
+        .map(|publisher| {
+            let node = Arc::clone(&node);
+            std::thread::spawn(move || {
+                for number in 0..EACH {
+                    node.publish("order", "n", &json!([publisher, number]).to_string());
+                }
+            })
+        })
+        .collect();
+    let mut first: Vec<serde_json::Value> = Vec::new();
+    for (index, socket) in sockets.iter_mut().enumerate() {
+        let mut seen = Vec::new();
+        for _ in 0..PUBLISHERS * EACH {
+            seen.push(socket.expect_event("n").await.data);
+        }
+        if index == 0 {
+            for publisher in 0..PUBLISHERS {
+                let own = seen.iter().filter(|data| data[0] == publisher).map(|data| data[1].as_u64().unwrap());
+                assert!(own.eq(0..EACH as u64), "publisher {publisher} is out of order");
+            }
+            first = seen;
+        } else {
+            assert_eq!(seen, first);
+        }
+    }
+    publishers.into_iter().for_each(|publisher| publisher.join().unwrap());
+}
+
+#[tokio::test]
+async fn a_reader_that_stops_is_closed_with_4100_and_nobody_else_waits() {
+    let config = Config { queue_bytes_max: 64 * 1024, send_buffer_bytes: 8 * 1024, ..Config::default() };
+    let node = Node::start_with(config);
+    let mut good = node.connect().await;
+    good.subscribe("flood").await;
+    let mut stalled = RawSocket::upgraded(node.addr, &path("")).await;
+    stalled.write(&masked_frame(0x81, br#"{"event":"pusher:subscribe","data":{"channel":"flood"}}"#)).await;
+    stalled.read_frame().await;
+    stalled.read_frame().await;
+    let data = "x".repeat(8 * 1024);
+    // Far more than loopback's buffers and the queue hold together.
+    for number in 0..2000 {
+        node.publish("flood", &format!("n{number}"), &data);
+        good.expect_event(&format!("n{number}")).await;
+        if node.hub.subscription_count(&app_id(), &channel_named("flood")) == 1 {
+            assert_eq!(stalled.read_close().await, 4100);
+            return;
+        }
+    }
+    panic!("the stalled reader is still subscribed");
+}
+
+#[tokio::test]
+async fn a_shard_whose_inbox_is_full_refuses_and_loses_nothing_it_took() {
+    let node = Node::start_with(Config { inbox_bytes_max: 1, ..Config::default() });
+    let mut socket = node.connect().await;
+    socket.subscribe("busy").await;
+    let mut taken = 0;
+    let refused = std::iter::repeat_with(|| {
+        let data = taken.to_string();
+        let publication = Publication { event: "n", data: &data, user_id: None, except: None };
+        let result = node.hub.publish(&app_id(), &channel_named("busy"), &publication);
+        taken += usize::from(result.is_ok());
+        result
+    })
+    .take(5000)
+    .find(Result::is_err);
+    assert_eq!(refused, Some(Err(Busy)));
+    for number in 0..taken {
+        assert_eq!(socket.expect_event("n").await.data, json!(number));
+    }
+}
+
+#[tokio::test]
+async fn a_drain_tells_everybody_to_come_back() {
+    let node = Node::start();
+    let mut sockets = Vec::new();
+    for _ in 0..50 {
+        sockets.push(node.connect().await);
+    }
+    let hub = node.hub.clone();
+    let drain = tokio::spawn(async move { hub.drain(Duration::from_secs(1)).await });
+    for mut socket in sockets {
+        assert_eq!(socket.expect_close().await, 4200);
+    }
+    drain.await.unwrap();
+    assert_eq!(node.hub.socket_count(), 0);
+}

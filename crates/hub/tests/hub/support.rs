@@ -1,0 +1,150 @@
+//! A node to test against.
+
+use std::collections::HashSet;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
+
+use actix_http::{HttpService, Response};
+use hub::{Answer, Apps, Config, Gate, Hub, Publication, Refused, SignedIn};
+use protocol::{App, AppId, Channel, Protected, UserId};
+use testkit::Socket;
+
+pub(crate) const KEY: &str = "278d425bdf160c739803";
+pub(crate) const SECRET: &str = "7ad3773142a6692b25b8";
+
+/// A running node; its threads end with it.
+pub(crate) struct Node {
+    pub(crate) hub: Hub,
+    pub(crate) addr: SocketAddr,
+    pub(crate) members: Members,
+    server: actix_server::ServerHandle,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Who may enter which room: the part of the outside that the hub asks. A token is `user` or `user:seconds`.
+#[derive(Clone, Default)]
+pub(crate) struct Members(Arc<Mutex<HashSet<(UserId, Protected)>>>);
+
+impl Members {
+    pub(crate) fn add(&self, user: &str, to: &Protected) {
+        self.0.lock().unwrap().insert((user.try_into().unwrap(), to.clone()));
+    }
+
+    pub(crate) fn remove(&self, user: &str, from: &Protected) {
+        self.0.lock().unwrap().remove(&(user.try_into().unwrap(), from.clone()));
+    }
+}
+
+impl Gate for Members {
+    fn user_of_token(&self, _: Arc<App>, token: String) -> Answer<SignedIn> {
+        Box::pin(async move {
+            let (user, seconds) = token.split_once(':').unwrap_or((&token, ""));
+            let expires_at = seconds.parse().ok().map(|left| SystemTime::now() + Duration::from_secs(left));
+            match user {
+                "nobody" => Err(Refused::No("the token is bad".into())),
+                "unknown" => Err(Refused::Unavailable),
+                user => {
+                    let user_data = format!(r#"{{"id":"{user}","user_info":{{"name":"{user}"}}}}"#);
+                    Ok(SignedIn { user: user.try_into().unwrap(), user_data, expires_at })
+                }
+            }
+        })
+    }
+
+    fn user_of_ticket(&self, app: Arc<App>, ticket: String) -> Answer<SignedIn> {
+        self.user_of_token(app, ticket)
+    }
+
+    fn may_subscribe(&self, _: Arc<App>, user: UserId, to: Protected) -> Answer<()> {
+        let own = to == Protected::User(user.clone());
+        let allowed = own || self.0.lock().unwrap().contains(&(user, to));
+        Box::pin(async move {
+            // The answer comes later, as a database's would.
+            tokio::task::yield_now().await;
+            if allowed { Ok(()) } else { Err(Refused::No("not a member".into())) }
+        })
+    }
+}
+
+impl Node {
+    pub(crate) fn start() -> Self {
+        Self::start_with(Config::default())
+    }
+
+    pub(crate) fn start_with(config: Config) -> Self {
+        let app = |id: &str, key: &str| App::new(id.try_into().unwrap(), key.try_into().unwrap(), SECRET).unwrap();
+        let mut first = app("1", KEY);
+        first.client_events = true;
+        let members = Members::default();
+        let apps = Apps::new(vec![first, app("2", "other-key")]);
+        let hub = Hub::new(config, apps, Arc::new(members.clone()));
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (handles, handle) = std::sync::mpsc::channel();
+        let shared = hub.clone();
+        let thread = std::thread::spawn(move || {
+            actix_rt::System::new().block_on(async move {
+                let server = actix_server::Server::build()
+                    .workers(2)
+                    .disable_signals()
+                    .listen("public", listener, move || {
+                        let not_found = |_| async { Ok::<_, std::convert::Infallible>(Response::not_found()) };
+                        HttpService::build().upgrade(shared.shard().upgrade()).finish(not_found).tcp()
+                    })
+                    .unwrap()
+                    .run();
+                handles.send(server.handle()).unwrap();
+                server.await.unwrap();
+            });
+        });
+        Self { hub, addr, members, server: handle.recv().unwrap(), thread: Some(thread) }
+    }
+
+    pub(crate) async fn connect(&self) -> Socket {
+        Socket::connect(self.addr, KEY).await
+    }
+
+    /// A socket signed in as the user.
+    pub(crate) async fn connect_as(&self, token: &str) -> Socket {
+        let mut socket = Socket::connect_with(self.addr, &path(""), &[&format!("kabar.jwt.{token}")]).await;
+        socket.established().await;
+        socket.expect_event("pusher:signin_success").await;
+        socket
+    }
+
+    pub(crate) fn publish(&self, channel: &str, event: &str, data: &str) {
+        let publication = Publication { event, data, user_id: None, except: None };
+        self.hub.publish(&app_id(), &channel_named(channel), &publication).unwrap();
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        drop(self.server.stop(false));
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+pub(crate) fn app_id() -> AppId {
+    "1".try_into().unwrap()
+}
+
+pub(crate) fn channel_named(name: &str) -> Channel {
+    Channel::parse(name).unwrap()
+}
+
+/// The path that a Pusher client connects to, with more of a query.
+pub(crate) fn path(more: &str) -> String {
+    format!("/app/{KEY}?protocol=7&client=test&version=1{more}")
+}
+
+/// Subscribes with this `channel_data`, signed as an app's backend signs it.
+pub(crate) async fn join(socket: &mut Socket, channel: &str, data: &serde_json::Value) -> testkit::Event {
+    let data = data.to_string();
+    let signature = protocol::Signer::new(SECRET).sign_channel(socket.id(), channel, Some(&data));
+    let auth = format!("{KEY}:{signature}");
+    socket.send_subscribe(serde_json::json!({"channel": channel, "auth": auth, "channel_data": data})).await;
+    socket.expect_event("pusher_internal:subscription_succeeded").await
+}
