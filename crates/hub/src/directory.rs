@@ -36,10 +36,13 @@ pub(crate) struct Directory {
 #[derive(Default)]
 pub(crate) struct Space {
     channels: DashMap<Arc<str>, ChannelEntry>,
-    users: DashMap<Arc<str>, SmallVec<[(SocketId, Arc<Inbox>); 1]>>,
+    users: DashMap<Arc<str>, UserSockets>,
     /// Counts revocations, so that a decision made before one is not acted on after it.
     revocations: AtomicU64,
 }
+
+/// A user's signed-in sockets, and the shards that have them.
+type UserSockets = SmallVec<[(SocketId, Arc<Inbox>); 1]>;
 
 struct ChannelEntry {
     id: ChannelId,

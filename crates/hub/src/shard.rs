@@ -178,10 +178,11 @@ impl State {
             frames: crate::socket::Rate::default(),
             client_events: crate::socket::Rate::default(),
             pinged: false,
+            watched: crate::socket::Watched::default(),
             dirty: false,
         });
         self.shared.directory.socket_added();
-        self.wheel.schedule(self.idle_seconds(), place, Deadline::Idle);
+        self.watch(place.slot, Deadline::Idle, self.idle_seconds());
         place
     }
 
@@ -250,8 +251,7 @@ impl State {
 
     fn close_with(&mut self, slot: u32, close_frame: Bytes, linger: bool) {
         self.depart(slot);
-        let place = self.place(slot);
-        self.wheel.schedule(LINGER_SECONDS, place, Deadline::Linger);
+        self.watch(slot, Deadline::Linger, LINGER_SECONDS);
         let socket = self.socket(slot);
         socket.phase = Phase::Closing { linger };
         socket.queue.push(close_frame);

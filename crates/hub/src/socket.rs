@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 
 use crate::directory::{ChannelId, Space};
 use crate::websocket::Decoder;
+use crate::wheel::Deadline;
 
 /// Small messages that wait for one peer are copied together into writes of at most this size.
 const WRITE_BYTES: usize = 64 * 1024;
@@ -40,6 +41,8 @@ pub(crate) struct Socket {
     pub(crate) frames: Rate,
     pub(crate) client_events: Rate,
     pub(crate) pinged: bool,
+    /// Deadlines that stand in the wheel: one of a kind is enough, however often what it watches begins anew.
+    pub(crate) watched: Watched,
     /// Whether it stands in the shard's list of sockets to flush.
     pub(crate) dirty: bool,
 }
@@ -78,6 +81,24 @@ pub(crate) enum Phase {
         linger: bool,
     },
     Gone,
+}
+
+/// Which deadlines of a socket stand in the wheel.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Watched(u8);
+
+impl Watched {
+    /// Marks it; whether it was not marked before.
+    pub(crate) fn begin(&mut self, deadline: Deadline) -> bool {
+        let bit = 1 << deadline as u8;
+        let new = self.0 & bit == 0;
+        self.0 |= bit;
+        new
+    }
+
+    pub(crate) fn end(&mut self, deadline: Deadline) {
+        self.0 &= !(1 << deadline as u8);
+    }
 }
 
 /// Events counted within the current second.

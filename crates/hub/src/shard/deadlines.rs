@@ -23,10 +23,17 @@ pub(super) async fn clock(inner: Rc<Inner>) {
 }
 
 impl State {
-    fn due(&mut self, place: Place, deadline: Deadline) {
-        if self.find(place).is_none() {
-            return;
+    /// Has the socket looked at in so many seconds, unless it is going to be anyway.
+    pub(super) fn watch(&mut self, slot: u32, deadline: Deadline, seconds: u32) {
+        if self.socket(slot).watched.begin(deadline) {
+            let place = self.place(slot);
+            self.wheel.schedule(seconds, place, deadline);
         }
+    }
+
+    fn due(&mut self, place: Place, deadline: Deadline) {
+        let Some(socket) = self.find(place) else { return };
+        socket.watched.end(deadline);
         match deadline {
             Deadline::Idle => self.due_idle(place),
             Deadline::Frame => self.due_frame(place),
@@ -42,26 +49,26 @@ impl State {
         let socket = self.socket(place.slot);
         let silent = now.saturating_sub(socket.last_seen);
         if silent < limit {
-            self.wheel.schedule(limit - silent, place, Deadline::Idle);
+            self.watch(place.slot, Deadline::Idle, limit - silent);
         } else if socket.pinged {
             self.close(place.slot, CloseCode::NO_PONG);
         } else {
             socket.pinged = true;
             self.send(place.slot, frame::PING);
             self.flush(place.slot);
-            self.wheel.schedule(seconds(self.shared.config.pong_timeout), place, Deadline::Idle);
+            self.watch(place.slot, Deadline::Idle, seconds(self.shared.config.pong_timeout));
         }
     }
 
     /// Has a frame that was begun looked at when its time is up.
     pub(super) fn watch_frame(&mut self, slot: u32) {
-        let (now, place, limit) = (self.wheel.now(), self.place(slot), seconds(self.shared.config.frame_timeout));
+        let (now, limit) = (self.wheel.now(), seconds(self.shared.config.frame_timeout));
         let socket = self.socket(slot);
         if !socket.decoder.is_mid_frame() {
             socket.frame_since = None;
         } else if socket.frame_since.is_none() {
             socket.frame_since = Some(now);
-            self.wheel.schedule(limit, place, Deadline::Frame);
+            self.watch(slot, Deadline::Frame, limit);
         }
     }
 
@@ -71,13 +78,12 @@ impl State {
         match limit.saturating_sub(now - since) {
             0 => self.close(place.slot, CloseCode::STALLED_FRAME),
             // Another frame has begun since.
-            left => self.wheel.schedule(left, place, Deadline::Frame),
+            left => self.watch(place.slot, Deadline::Frame, left),
         }
     }
 
     pub(super) fn watch_stall(&mut self, slot: u32) {
-        let place = self.place(slot);
-        self.wheel.schedule(seconds(self.shared.config.stall_timeout), place, Deadline::Stall);
+        self.watch(slot, Deadline::Stall, seconds(self.shared.config.stall_timeout));
     }
 
     fn due_stall(&mut self, place: Place) {
@@ -87,15 +93,14 @@ impl State {
         match limit.saturating_sub(now - since) {
             0 if socket.phase == Phase::Open => self.close(place.slot, CloseCode::SLOW),
             0 => socket.gone(),
-            left => self.wheel.schedule(left, place, Deadline::Stall),
+            left => self.watch(place.slot, Deadline::Stall, left),
         }
     }
 
     /// Has a socket closed when the token that it was signed in with has run out.
     pub(crate) fn watch_token(&mut self, slot: u32, expires_at: SystemTime) {
         let left = expires_at.duration_since(SystemTime::now()).unwrap_or_default();
-        let place = self.place(slot);
-        self.wheel.schedule(seconds(left + self.shared.config.token_grace), place, Deadline::Token);
+        self.watch(slot, Deadline::Token, seconds(left + self.shared.config.token_grace));
     }
 
     fn due_token(&mut self, place: Place) {

@@ -1,5 +1,7 @@
 //! The hub over real sockets: a node of two shards in this process, bare WebSockets against it.
 
+#![expect(clippy::unwrap_used, reason = "a test that unwraps nothing has failed, which is what it is for")]
+
 mod channels;
 mod faults;
 mod order;
