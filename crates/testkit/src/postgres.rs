@@ -72,6 +72,17 @@ impl PrivatePostgres {
         Ok(())
     }
 
+    /// Restarts it with more settings.
+    ///
+    /// # Errors
+    /// It does not start with them.
+    pub fn configure<'a>(&mut self, settings: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<()> {
+        self.stop();
+        let settings = settings.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned()));
+        self.options.settings.extend(settings);
+        self.start_again()
+    }
+
     /// The process id of the postmaster, if it runs.
     pub fn pid(&self) -> Option<i32> {
         self.cluster.as_ref().and_then(Embedded::pid)

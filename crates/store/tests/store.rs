@@ -1,0 +1,16 @@
+//! The store's behaviour on a real Postgres.
+
+#[path = "store/chat.rs"]
+mod chat;
+#[path = "store/embedded.rs"]
+mod embedded;
+#[path = "store/faults.rs"]
+mod faults;
+#[path = "store/people.rs"]
+mod people;
+#[path = "store/rooms.rs"]
+mod rooms;
+#[path = "store/schema.rs"]
+mod schema;
+#[path = "store/support.rs"]
+mod support;
