@@ -10,9 +10,12 @@ mod naive;
 mod process;
 mod report;
 mod stamp;
+mod table;
 mod target;
 mod wire;
 mod works;
+
+use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
@@ -27,6 +30,11 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Work {
+    /// Prints the table of the bars from a file of the lines that runs printed.
+    Table {
+        /// Lines of JSON, labelled `server/run`.
+        file: PathBuf,
+    },
     /// Serves as the yardstick, until it is killed.
     Naive {
         /// 0 picks one; it is printed.
@@ -101,6 +109,7 @@ fn main() -> anyhow::Result<()> {
     process::raise_open_files()?;
     let report = match Arguments::parse().work {
         Work::Naive { port } => return naive::serve(port),
+        Work::Table { file } => return table::print(&file),
         Work::Fanout { target, sockets, window, rate } => works::rooms("fanout", &target, 1, sockets, window, rate)?,
         Work::Rooms { target, rooms, of, window, rate } => works::rooms("rooms", &target, rooms, of, window, rate)?,
         Work::Idle { target, sockets } => works::idle(&target, sockets)?,
