@@ -1,4 +1,5 @@
 //! The store's behaviour on a real Postgres.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 #[path = "store/chat.rs"]
 mod chat;

@@ -85,7 +85,7 @@ async fn who_is_not_in_the_room_or_comes_from_another_app_finds_nothing() {
         assert_eq!(chat::messages(conn, &app, &ada, room, Page::After(0), 9)?, None);
         assert!(matches!(chat::send_message(conn, &app, &ada, &text(room, "x")), Err(SendError::NotFound)));
         assert_eq!(chat::mark_read(conn, &app, &ada, room, None)?, None);
-        assert_eq!(rooms::add_members(conn, &app, room, &[ada.clone()])?, None);
+        assert_eq!(rooms::add_members(conn, &app, room, std::slice::from_ref(&ada))?, None);
         assert_eq!(rooms::remove_member(conn, &app, room, &ada)?, None);
         assert_eq!(rooms::update_title(conn, &app, room, Some("mine"))?, None);
         assert!(!rooms::delete(conn, &app, room)?);

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use store::apps::{self, ApiKeyHash, CreateError, NewApp};
+use store::tickets;
 use store::users::{self, NewUser};
-use store::{Error, tickets};
 use tokio::task::JoinSet;
 
 use crate::support::{app, user};
@@ -77,7 +77,7 @@ async fn an_app_is_found_by_its_api_key_and_made_once() {
         assert!(matches!(apps::create(conn, &same_key), Err(CreateError::Taken)));
         assert_eq!(apps::by_api_key(conn, &ApiKeyHash::of("k3"))?.map(|app| app.id), None);
         assert_eq!(apps::list(conn)?.len(), 1);
-        Ok::<_, CreateError>(apps::by_api_key(conn, &ApiKeyHash::of("k2")).map_err(Error::from)?)
+        Ok::<_, CreateError>(apps::by_api_key(conn, &ApiKeyHash::of("k2"))?)
     });
     let found = found.await.unwrap().unwrap();
     assert_eq!((found.id.as_str(), found.client_events, found.api_keys.len()), ("7", true, 2));
