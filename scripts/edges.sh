@@ -30,7 +30,7 @@ must_not hub jsonwebtoken
 must_not store actix-web
 must_not store actix-http
 for crate in protocol store hub client; do must_not "$crate" jsonwebtoken; done
-for crate in protocol store api client; do must_not "$crate" dashmap; done
+for crate in protocol store client; do must_not "$crate" dashmap; done
 must_not protocol tokio
 must_not client actix-http
 for crate in protocol hub store api client testkit; do must_not "$crate" server; done

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Stock Pusher clients, unmodified from their registries, against the built binary (target/debug/kabar or KABAR_BIN).
+set -euo pipefail
+cd "$(dirname "$0")"
+
+npm ci --silent
+node --test --test-concurrency=1 ./*.test.js
+
+venv=$(cd ../.. && pwd)/target/stock-venv
+[ -x "$venv/bin/python" ] || python3 -m venv "$venv"
+"$venv/bin/pip" install --quiet --disable-pip-version-check -r requirements.txt
+node serve.js "$venv/bin/python" -m unittest -v test_pusher_python
