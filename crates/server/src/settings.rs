@@ -1,0 +1,256 @@
+//! What kabar is told: the defaults of `config.default.toml`, then a file, then the environment.
+//!
+//! Only this module reads the environment. A [`Settings`] that exists is complete and within its bounds; a key that
+//! is unknown or bad is a [`BadSetting`], one line that names it and never repeats a secret.
+
+mod check;
+mod sources;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde::Deserialize;
+
+pub use sources::DEFAULTS;
+
+/// One line that says which key is wrong and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {why}")]
+pub struct BadSetting {
+    /// The whole path, as `socket.queue_bytes_max`; a file's name where the file itself is bad.
+    pub key: String,
+    /// What is wrong with it. Holds no secret.
+    pub why: String,
+}
+
+impl BadSetting {
+    pub(crate) fn new(key: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { key: key.into(), why: why.into() }
+    }
+}
+
+/// Everything that can be set. Each key is documented, with unit and bounds, in `config.default.toml`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.default.toml documents every key, and docs/configuration.md repeats it")]
+pub struct Settings {
+    pub demo: bool,
+    pub server: Server,
+    pub database: Database,
+    #[serde(default)]
+    pub apps: Vec<App>,
+    pub auth: Auth,
+    pub socket: Socket,
+    pub chat: Chat,
+    pub http: Http,
+    pub log: Log,
+}
+
+/// `[server]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "see Settings")]
+pub struct Server {
+    pub public: SocketAddr,
+    pub internal: SocketAddr,
+    pub workers: usize,
+    pub backlog: u32,
+    pub drain_seconds: u64,
+}
+
+/// `[database]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "see Settings")]
+pub struct Database {
+    pub url: SecretString,
+    pub data_dir: PathBuf,
+    pub pool_size: u32,
+    pub acquire_timeout_ms: u64,
+    pub statement_timeout_ms: u64,
+}
+
+/// One of `[[apps]]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "see Settings")]
+pub struct App {
+    pub id: String,
+    pub key: String,
+    pub secret: SecretString,
+    #[serde(default)]
+    pub client_events: bool,
+    #[serde(default = "yes")]
+    pub protected_channels: bool,
+    #[serde(default)]
+    pub api_keys: Vec<SecretString>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// How users' tokens are signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[expect(missing_docs, reason = "the names of RFC 7518")]
+pub enum Algorithm {
+    HS256,
+    HS384,
+    HS512,
+    RS256,
+    ES256,
+    #[serde(rename = "EdDSA")]
+    EdDsa,
+}
+
+impl Algorithm {
+    /// Whether signer and checker share one secret.
+    pub fn is_symmetric(self) -> bool {
+        matches!(self, Self::HS256 | Self::HS384 | Self::HS512)
+    }
+}
+
+/// `[auth]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "see Settings")]
+pub struct Auth {
+    pub algorithm: Algorithm,
+    #[serde(default)]
+    pub jwt_secret: Option<SecretString>,
+    #[serde(default)]
+    pub public_keys: Vec<String>,
+    #[serde(default)]
+    pub jwks_url: Option<String>,
+    #[serde(default)]
+    pub issuer: Option<String>,
+    #[serde(default)]
+    pub audience: Option<String>,
+    pub leeway_seconds: u64,
+    pub token_in_query: bool,
+}
+
+/// `[socket]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "see Settings")]
+pub struct Socket {
+    pub activity_timeout_seconds: u64,
+    pub pong_timeout_seconds: u64,
+    pub message_bytes_max: usize,
+    pub fragments_max: u32,
+    pub frame_timeout_seconds: u64,
+    pub queue_bytes_max: usize,
+    pub stall_timeout_seconds: u64,
+    pub inbox_bytes_max: usize,
+    pub send_buffer_bytes: usize,
+    pub channels_per_socket_max: usize,
+    pub frames_per_second_max: u32,
+    pub client_events_per_second_max: u32,
+    pub client_event_bytes_max: usize,
+    pub presence_members_max: usize,
+    pub presence_info_bytes_max: usize,
+    pub token_grace_seconds: u64,
+}
+
+/// `[chat]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "see Settings")]
+pub struct Chat {
+    pub content_chars_max: usize,
+    pub typing_seconds: u64,
+}
+
+/// `[http]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "see Settings")]
+pub struct Http {
+    pub header_timeout_seconds: u64,
+    pub keep_alive_seconds: u64,
+    pub connections_per_worker_max: usize,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// For machines: one JSON object a line.
+    Json,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "see Settings")]
+pub struct Log {
+    pub format: LogFormat,
+    pub level: String,
+}
+
+impl Settings {
+    /// Reads everything: `file` must exist when it is given; `./kabar.toml` may.
+    ///
+    /// # Errors
+    /// The first key that is unknown or bad.
+    pub fn load(file: Option<&Path>) -> Result<Self, BadSetting> {
+        Self::from_sources(file, std::env::vars_os())
+    }
+
+    /// As [`Settings::load`], with an environment of the caller's.
+    ///
+    /// # Errors
+    /// The first key that is unknown or bad.
+    pub fn from_sources(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (std::ffi::OsString, std::ffi::OsString)>,
+    ) -> Result<Self, BadSetting> {
+        let settings = sources::read(file, environment)?;
+        check::check(&settings)?;
+        Ok(settings)
+    }
+
+    /// Whether the private Postgres is asked for.
+    pub fn is_embedded(&self) -> bool {
+        secrecy::ExposeSecret::expose_secret(&self.database.url) == "embedded"
+    }
+
+    /// The limits of sockets, as the hub wants them.
+    pub fn hub(&self) -> hub::Config {
+        let socket = &self.socket;
+        hub::Config {
+            activity_timeout: Duration::from_secs(socket.activity_timeout_seconds),
+            pong_timeout: Duration::from_secs(socket.pong_timeout_seconds),
+            message_bytes_max: socket.message_bytes_max,
+            fragments_max: socket.fragments_max,
+            frame_timeout: Duration::from_secs(socket.frame_timeout_seconds),
+            queue_bytes_max: socket.queue_bytes_max,
+            stall_timeout: Duration::from_secs(socket.stall_timeout_seconds),
+            inbox_bytes_max: socket.inbox_bytes_max,
+            send_buffer_bytes: socket.send_buffer_bytes,
+            channels_per_socket_max: socket.channels_per_socket_max,
+            frames_per_second_max: socket.frames_per_second_max,
+            client_events_per_second_max: socket.client_events_per_second_max,
+            client_event_bytes_max: socket.client_event_bytes_max,
+            presence_members_max: socket.presence_members_max,
+            presence_info_bytes_max: socket.presence_info_bytes_max,
+            token_grace: Duration::from_secs(socket.token_grace_seconds),
+            token_in_query: self.auth.token_in_query,
+        }
+    }
+
+    /// Where the database is and how it is used; `url` is the private one's where that is asked for.
+    pub fn store(&self, url: SecretString) -> store::Config {
+        store::Config {
+            url,
+            pool_size: self.database.pool_size,
+            acquire_timeout: Duration::from_millis(self.database.acquire_timeout_ms),
+            statement_timeout: Duration::from_millis(self.database.statement_timeout_ms),
+        }
+    }
+}

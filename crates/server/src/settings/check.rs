@@ -1,0 +1,136 @@
+//! Bounds and contradictions: what a type cannot say.
+
+use std::collections::HashSet;
+use std::fmt::Display;
+
+use protocol::{AppId, AppKey};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{App, Auth, BadSetting, Settings};
+
+type Checked = Result<(), BadSetting>;
+
+pub(super) fn check(settings: &Settings) -> Checked {
+    ranges(settings)?;
+    database(settings)?;
+    apps(&settings.apps)?;
+    auth(settings)?;
+    tracing_subscriber::EnvFilter::try_new(&settings.log.level)
+        .map(drop)
+        .map_err(|_| BadSetting::new("log.level", "must be error, warn, info, debug or trace, or filters of them"))
+}
+
+fn ranges(settings: &Settings) -> Checked {
+    let Settings { server, database, auth, socket, chat, http, .. } = settings;
+    within("server.workers", server.workers, 0, 1024)?;
+    within("server.backlog", server.backlog, 16, 65_535)?;
+    within("server.drain_seconds", server.drain_seconds, 0, 600)?;
+    within("database.pool_size", database.pool_size, 1, 1000)?;
+    within("database.acquire_timeout_ms", database.acquire_timeout_ms, 10, 60_000)?;
+    within("database.statement_timeout_ms", database.statement_timeout_ms, 10, 600_000)?;
+    within("auth.leeway_seconds", auth.leeway_seconds, 0, 300)?;
+    within("socket.activity_timeout_seconds", socket.activity_timeout_seconds, 5, 3600)?;
+    within("socket.pong_timeout_seconds", socket.pong_timeout_seconds, 1, 600)?;
+    within("socket.message_bytes_max", socket.message_bytes_max, 1024, 16_777_216)?;
+    within("socket.fragments_max", socket.fragments_max, 1, 65_536)?;
+    within("socket.frame_timeout_seconds", socket.frame_timeout_seconds, 1, 600)?;
+    within("socket.queue_bytes_max", socket.queue_bytes_max, 4096, 1_073_741_824)?;
+    within("socket.stall_timeout_seconds", socket.stall_timeout_seconds, 1, 600)?;
+    within("socket.inbox_bytes_max", socket.inbox_bytes_max, 65_536, 4_294_967_296)?;
+    within("socket.send_buffer_bytes", socket.send_buffer_bytes, 4096, 16_777_216)?;
+    within("socket.channels_per_socket_max", socket.channels_per_socket_max, 1, 100_000)?;
+    within("socket.frames_per_second_max", socket.frames_per_second_max, 1, 1_000_000)?;
+    within("socket.client_events_per_second_max", socket.client_events_per_second_max, 1, 100_000)?;
+    within("socket.client_event_bytes_max", socket.client_event_bytes_max, 1, 1_048_576)?;
+    within("socket.presence_members_max", socket.presence_members_max, 1, 100_000)?;
+    within("socket.presence_info_bytes_max", socket.presence_info_bytes_max, 2, 65_536)?;
+    within("socket.token_grace_seconds", socket.token_grace_seconds, 0, 3600)?;
+    within("chat.content_chars_max", chat.content_chars_max, 1, 100_000)?;
+    within("chat.typing_seconds", chat.typing_seconds, 1, 60)?;
+    within("http.header_timeout_seconds", http.header_timeout_seconds, 1, 120)?;
+    within("http.keep_alive_seconds", http.keep_alive_seconds, 1, 3600)?;
+    within("http.connections_per_worker_max", http.connections_per_worker_max, 16, 1_000_000)
+}
+
+fn within<T: PartialOrd + Display>(key: &str, value: T, min: T, max: T) -> Checked {
+    match value >= min && value <= max {
+        true => Ok(()),
+        false => Err(BadSetting::new(key, format!("must be {min} to {max}, not {value}"))),
+    }
+}
+
+fn database(settings: &Settings) -> Checked {
+    let url = settings.database.url.expose_secret();
+    let known = ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) || url.contains("host=");
+    if !known && !settings.is_embedded() {
+        return Err(BadSetting::new("database.url", "must be \"embedded\" or start with postgres://"));
+    }
+    match settings.database.data_dir.as_os_str().is_empty() {
+        true => Err(BadSetting::new("database.data_dir", "must name a directory")),
+        false => Ok(()),
+    }
+}
+
+fn apps(apps: &[App]) -> Checked {
+    let (mut ids, mut keys) = (HashSet::new(), HashSet::new());
+    for (index, app) in apps.iter().enumerate() {
+        let key = |name: &str| format!("apps.{index}.{name}");
+        let id = AppId::try_from(app.id.as_str()).map_err(|error| BadSetting::new(key("id"), error.to_string()))?;
+        let app_key =
+            AppKey::try_from(app.key.as_str()).map_err(|error| BadSetting::new(key("key"), error.to_string()))?;
+        if let Err(error) = protocol::App::new(id, app_key, "") {
+            let name = if error.to_string().contains("the id") { "id" } else { "key" };
+            return Err(BadSetting::new(key(name), error.to_string()));
+        }
+        secret(&key("secret"), &app.secret, 16, 256)?;
+        for api_key in &app.api_keys {
+            secret(&key("api_keys"), api_key, 16, 256)?;
+        }
+        if !ids.insert(app.id.as_str()) {
+            return Err(BadSetting::new(key("id"), "is another app's already"));
+        }
+        if !keys.insert(app.key.as_str()) {
+            return Err(BadSetting::new(key("key"), "is another app's already"));
+        }
+    }
+    Ok(())
+}
+
+fn secret(key: &str, secret: &SecretString, min: usize, max: usize) -> Checked {
+    match (min..=max).contains(&secret.expose_secret().chars().count()) {
+        true => Ok(()),
+        false => Err(BadSetting::new(key, format!("must have {min} to {max} characters"))),
+    }
+}
+
+fn auth(settings: &Settings) -> Checked {
+    let Auth { algorithm, jwt_secret, public_keys, jwks_url, .. } = &settings.auth;
+    if let Some(jwt_secret) = jwt_secret {
+        secret("auth.jwt_secret", jwt_secret, 32, 512)?;
+        if jwks_url.is_some() || !public_keys.is_empty() {
+            return Err(BadSetting::new("auth.jwt_secret", "excludes auth.jwks_url and auth.public_keys"));
+        }
+    }
+    if jwks_url.is_some() && !public_keys.is_empty() {
+        return Err(BadSetting::new("auth.jwks_url", "excludes auth.public_keys"));
+    }
+    if let Some(text) = jwks_url {
+        let url = url::Url::parse(text).map_err(|_| BadSetting::new("auth.jwks_url", "must be a URL"))?;
+        let local = matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));
+        if url.scheme() != "https" && !(local && url.scheme() == "http") {
+            return Err(BadSetting::new("auth.jwks_url", "must be https"));
+        }
+    }
+    let keyed = jwks_url.is_some() || !public_keys.is_empty();
+    match (algorithm.is_symmetric(), keyed) {
+        (true, true) => Err(BadSetting::new("auth.algorithm", "must be RS256, ES256 or EdDSA with public keys")),
+        (false, _) if jwt_secret.is_some() => {
+            Err(BadSetting::new("auth.algorithm", "must be HS256, HS384 or HS512 with auth.jwt_secret"))
+        }
+        (false, false) => Err(BadSetting::new("auth.public_keys", "must be set, or auth.jwks_url, for this algorithm")),
+        (true, false) if jwt_secret.is_none() && !settings.is_embedded() && !settings.demo => {
+            Err(BadSetting::new("auth.jwt_secret", "must be set, or auth.public_keys, or auth.jwks_url"))
+        }
+        _ => Ok(()),
+    }
+}
