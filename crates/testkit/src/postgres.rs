@@ -176,7 +176,8 @@ impl Watchdog {
 struct Server {
     /// Of its maintenance database, where others are made from.
     url: String,
-    template: String,
+    /// A migrated database to copy; `None` where each database is migrated by itself.
+    template: Option<String>,
     /// Kept for as long as the process runs; the watchdog ends it.
     _cluster: Option<PrivatePostgres>,
 }
@@ -207,12 +208,23 @@ fn start_server() -> Result<Server> {
             (with_database(cluster.url(), "postgres"), Some(cluster))
         }
     };
-    let template = format!("kabar_template_{}", uuid::Uuid::now_v7().simple());
-    store::embedded::create_database(&url, &template, None)?;
-    let migrated = Store::open(&Config::new(with_database(&url, &template)))?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(migrated.migrate())?;
+    // Only a cluster that is removed in the end gets a template: on a server of others it would stay for ever.
+    let template = match &cluster {
+        Some(_) => {
+            let template = "kabar_template".to_owned();
+            store::embedded::create_database(&url, &template, None)?;
+            migrate(&with_database(&url, &template))?;
+            Some(template)
+        }
+        None => None,
+    };
     Ok(Server { url, template, _cluster: cluster })
+}
+
+fn migrate(url: &str) -> Result<()> {
+    let store = Store::open(&Config::new(url.to_owned()))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(store.migrate())?)
 }
 
 /// A database of a test's own, migrated. Dropped with this value, connections or not.
@@ -236,8 +248,14 @@ pub async fn database() -> TestDatabase {
         let name = name.clone();
         move || -> Result<String> {
             let server = server()?;
-            store::embedded::create_database(&server.url, &name, Some(&server.template))?;
-            Ok(with_database(&server.url, &name))
+            store::embedded::create_database(&server.url, &name, server.template.as_deref())?;
+            let url = with_database(&server.url, &name);
+            if server.template.is_none() {
+                // Not on this thread, which may belong to a runtime already.
+                let url = url.clone();
+                std::thread::spawn(move || migrate(&url)).join().unwrap_or_else(|_| anyhow::bail!("it panicked"))?;
+            }
+            Ok(url)
         }
     });
     let url = make.await.expect("making a database does not panic").expect("Postgres for tests");
