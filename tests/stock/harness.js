@@ -15,8 +15,8 @@ const AWAIT_MS = 10_000;
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 
 /** Two tenants. SDKs insist on numeric app ids. */
-export const FIRST = { id: '1001', key: 'first-key', secret: 'first-secret', apiKey: 'first-api-key-of-the-stock-tests' };
-export const SECOND = { id: '1002', key: 'second-key', secret: 'second-secret', apiKey: 'second-api-key-of-the-stock-tests' };
+export const FIRST = { id: '1001', key: 'first-key', secret: 'the-secret-of-the-first-app', apiKey: 'first-api-key-of-the-stock-tests' };
+export const SECOND = { id: '1002', key: 'second-key', secret: 'the-secret-of-the-second-app', apiKey: 'second-api-key-of-the-stock-tests' };
 
 const appToml = (app) => `
 [[apps]]
@@ -28,19 +28,20 @@ api_keys = ["${app.apiKey}"]
 `;
 
 const configToml = (dataDir) => `
-data_dir = "${dataDir}"
 demo = false
-
+${appToml(FIRST)}${appToml(SECOND)}
 [server]
-listen = "127.0.0.1:0"
-internal_listen = "127.0.0.1:0"
+public = "127.0.0.1:0"
+internal = "127.0.0.1:0"
+drain_seconds = 0
 
 [database]
 url = "embedded"
+data_dir = "${dataDir}"
 
 [auth]
 jwt_secret = "a-secret-of-the-stock-tests-0123456789"
-${appToml(FIRST)}${appToml(SECOND)}`;
+`;
 
 /** Rejects when `promise` has not settled in time. The timer is cleared, so nothing keeps the process alive. */
 export async function within(promise, what, ms = AWAIT_MS) {
@@ -66,7 +67,7 @@ export class Kabar {
     const file = path.join(folder, 'kabar.toml');
     await writeFile(file, configToml(path.join(folder, 'data')));
     // Only what the program needs from this shell: a KABAR__… setting of the developer's must not decide a test.
-    const env = { PATH: process.env.PATH, HOME: process.env.HOME, KABAR_CONFIG: file };
+    const env = { PATH: process.env.PATH, HOME: process.env.HOME };
     const child = spawn(binary, ['--config', file], { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] });
     const kabar = new Kabar(child, folder);
     try {
