@@ -102,7 +102,7 @@ async fn a_signed_in_client_subscribes_only_once_the_sign_in_is_answered() {
 async fn pings_are_answered_and_silence_is_asked_about_before_it_ends_the_connection() {
     let server = Server::start().await;
     let ms = Duration::from_millis;
-    let options = Options { activity_timeout: ms(20), pong_timeout: ms(200), ..server.options() };
+    let options = Options { activity_timeout: ms(20), pong_timeout: ms(1_000), ..server.options() };
     let (_client, mut events) = connect(options);
     let mut peer = server.accept("1.1").await;
     peer.send(frame::PING).await;
