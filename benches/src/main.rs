@@ -16,6 +16,7 @@ mod wire;
 mod works;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -105,7 +106,17 @@ enum Work {
     },
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("load: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
     process::raise_open_files()?;
     let report = match Arguments::parse().work {
         Work::Naive { port } => return naive::serve(port),

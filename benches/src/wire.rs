@@ -19,7 +19,8 @@ pub(crate) struct Opened {
 
 /// Connects from a loopback address picked by `index`.
 pub(crate) fn connect(to: SocketAddr, index: usize) -> anyhow::Result<TcpStream> {
-    let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
+    let socket =
+        Socket::new(Domain::for_address(to), Type::STREAM, None).context("no more sockets (see `ulimit -Hn`)")?;
     if to.is_ipv4() && index >= SOCKETS_PER_ADDRESS {
         let last = u8::try_from(1 + index / SOCKETS_PER_ADDRESS).context("too many sockets")?;
         socket.bind(&SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), 0)).into())?;
