@@ -8,7 +8,7 @@ import collections
 import json
 import sys
 
-# Bad UTF-8 in a fragmented message (6.4.*): Autobahn would like the close before the fragment's end has come.
+# None today. What comes here says why it is tolerated.
 NON_STRICT = {
     "quick": set(),
     "full": set(),
