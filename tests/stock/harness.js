@@ -87,14 +87,14 @@ export class Kabar {
     this.exited = new Promise((resolve) => child.once('exit', (code, signal) => resolve(signal ?? code)));
   }
 
-  /** The first two lines that say `listening on http://…`: the public listener, then the internal one. */
+  /** The two lines that say where kabar listens: `listening on http://…` and `internal on http://…`, in that order. */
   addresses() {
     const found = [];
     const lines = createInterface({ input: this.child.stdout });
     return new Promise((resolve, reject) => {
       lines.on('line', (line) => {
         this.log.push(`${line}\n`);
-        const address = /listening on (http:\/\/[0-9.:[\]a-f]+)/.exec(line);
+        const address = /(?:listening|internal) on (http:\/\/[0-9.:[\]a-f]+)/.exec(line);
         if (address) found.push(address[1]);
         if (found.length === 2) resolve(found);
       });

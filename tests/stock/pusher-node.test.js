@@ -57,10 +57,17 @@ test('a publish tells the counts that were asked for', async () => {
   assert.deepEqual(await response.json(), { channels: { 'presence-counted': { user_count: 1, subscription_count: 1 } } });
 });
 
+test('a channel tells whether somebody is there', async () => {
+  const ask = async () => (await sdk.get({ path: '/channels/asked', params: { info: 'subscription_count' } })).json();
+  assert.equal((await ask()).occupied, false);
+  await subscribed(await clients.connected(), 'asked');
+  assert.deepEqual(await ask(), { occupied: true, subscription_count: 1 });
+});
+
 test('a wrong secret, a broken body and too many channels are refused', async () => {
   const forged = server(kabar, { ...FIRST, secret: 'guessed' });
   await assert.rejects(forged.trigger('a', 'e', {}), ({ status }) => status === 401);
   await assert.rejects(sdk.trigger('a', 'e', 'x'.repeat(64 * 1024 + 1)), ({ status }) => status === 413);
   const unknown = server(kabar, { ...FIRST, id: '999' });
-  await assert.rejects(unknown.trigger('a', 'e', {}), ({ status }) => status === 401 || status === 404);
+  await assert.rejects(unknown.trigger('a', 'e', {}), ({ status }) => status === 403);
 });
