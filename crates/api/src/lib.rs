@@ -1,1 +1,32 @@
-//! api
+//! REST: chat, channel auth and tickets for users, Pusher's HTTP API and internal routes for backends.
+//!
+//! A handler is: authenticate, act, announce, answer. Rules live in `store`, event names in `announce`.
+//!
+//! ```text
+//! routes    the handlers, by who calls them       auth      tokens: checked and minted
+//! request   bodies and parameters on their way in gate      what the hub asks
+//! error     the one table of errors               announce  what happened → channel and event
+//! typing, unread   what is told by timers         openapi   the description, made from the handlers
+//! ```
+
+mod announce;
+mod api;
+pub mod auth;
+mod body;
+mod caller;
+mod config;
+mod error;
+mod gate;
+mod headers;
+mod members;
+mod openapi;
+mod request;
+mod routes;
+mod typing;
+mod unread;
+
+pub use api::Api;
+pub use auth::{InvalidAuth, MintError, MintFor, Minted, mint};
+pub use config::{Auth, Config, Keys, PublicAlgorithm, PublicKey};
+pub use openapi::{internal_openapi, openapi};
+pub use routes::{internal_routes, routes};

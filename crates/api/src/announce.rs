@@ -1,0 +1,60 @@
+//! What happened → which channel and event. Called after commit, never before.
+//!
+//! | what | channel | event |
+//! |---|---|---|
+//! | a message was stored | the room's | `new-message` |
+//! | a read pointer moved | the room's | `message-read` |
+//! | a delivered pointer moved | the room's | `message-delivered` |
+//! | somebody types or stopped | the room's | `typing` |
+//! | a room got another title | the room's | `room-updated` |
+//! | somebody came into a room | the user's | `room-added` |
+//! | somebody left one, or it was deleted | the user's | `room-removed` |
+//! | somebody's unread count changed | the user's | `unread-count` |
+
+use hub::Hub;
+use protocol::chat::{Message, Receipt, Room, RoomRemoved, Typing, UnreadCount};
+use protocol::{AppId, Protected, RoomId, UserId};
+use serde::Serialize;
+
+use crate::body::RoomUpdated;
+
+pub(crate) fn new_message(hub: &Hub, app: &AppId, message: &Message) {
+    publish(hub, app, &Protected::Room(message.room_id), "new-message", message);
+}
+
+pub(crate) fn message_read(hub: &Hub, app: &AppId, receipt: &Receipt) {
+    publish(hub, app, &Protected::Room(receipt.room_id), "message-read", receipt);
+}
+
+pub(crate) fn message_delivered(hub: &Hub, app: &AppId, receipt: &Receipt) {
+    publish(hub, app, &Protected::Room(receipt.room_id), "message-delivered", receipt);
+}
+
+pub(crate) fn typing(hub: &Hub, app: &AppId, room: RoomId, sign: &Typing) {
+    publish(hub, app, &Protected::Room(room), "typing", sign);
+}
+
+pub(crate) fn room_updated(hub: &Hub, app: &AppId, room: &RoomUpdated) {
+    publish(hub, app, &Protected::Room(room.room_id), "room-updated", room);
+}
+
+/// `room` is as that user sees it.
+pub(crate) fn room_added(hub: &Hub, app: &AppId, user: &UserId, room: &Room) {
+    publish(hub, app, &Protected::User(user.clone()), "room-added", room);
+}
+
+pub(crate) fn room_removed(hub: &Hub, app: &AppId, user: &UserId, room: RoomId) {
+    publish(hub, app, &Protected::User(user.clone()), "room-removed", &RoomRemoved { room_id: room });
+}
+
+pub(crate) fn unread_count(hub: &Hub, app: &AppId, user: &UserId, count: UnreadCount) {
+    publish(hub, app, &Protected::User(user.clone()), "unread-count", &count);
+}
+
+fn publish(hub: &Hub, app: &AppId, to: &Protected, event: &str, data: &impl Serialize) {
+    let data = serde_json::to_string(data).expect("these types have string keys and no fallible parts");
+    // It is stored, so the request succeeded: who misses the event catches up from the store.
+    if hub.publish_protected(app, to, event, &data).is_err() {
+        tracing::warn!(event, "the hub was too busy to announce {event}");
+    }
+}

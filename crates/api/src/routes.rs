@@ -1,0 +1,44 @@
+//! Every route, by who calls it. The lists of handlers are in `openapi`: what is not described is not served.
+
+use actix_web::middleware::from_fn;
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use crate::error::ApiError;
+use crate::{headers, openapi};
+
+pub(crate) mod channels;
+pub(crate) mod chat;
+pub(crate) mod health;
+pub(crate) mod internal;
+pub(crate) mod publish;
+pub(crate) mod tickets;
+
+/// The public routes: `/api/…` and `/apps/{id}/…`. The app needs [`crate::Api`] as its data (`web::Data`).
+pub fn routes(cfg: &mut web::ServiceConfig) {
+    let api = web::scope("/api").wrap(from_fn(headers::shared)).configure(openapi::user_handlers);
+    cfg.service(api.default_service(web::to(nothing_here)));
+    let apps = web::scope("/apps").wrap(from_fn(headers::secure)).configure(openapi::publish_handlers);
+    cfg.service(apps.default_service(web::to(publish::nothing_here)));
+}
+
+/// The routes of the internal listener: `/internal/…` and `/health/…`.
+pub fn internal_routes(cfg: &mut web::ServiceConfig) {
+    let internal = web::scope("/internal").wrap(from_fn(headers::secure)).configure(openapi::internal_handlers);
+    cfg.service(internal.default_service(web::to(nothing_here)));
+    let health = web::scope("/health").wrap(from_fn(headers::secure)).configure(openapi::health_handlers);
+    cfg.service(health.default_service(web::to(nothing_here)));
+}
+
+/// 405 where another method would do, with `Allow`; else 404.
+async fn nothing_here(request: HttpRequest) -> Result<HttpResponse, actix_web::Error> {
+    let allowed = openapi::methods(request.path());
+    if allowed.is_empty() {
+        return Err(ApiError::NotFound.into());
+    }
+    let mut response = actix_web::ResponseError::error_response(&ApiError::MethodNotAllowed);
+    let value = allowed.join(", ");
+    if let Ok(value) = value.parse() {
+        response.headers_mut().insert(actix_web::http::header::ALLOW, value);
+    }
+    Ok(response)
+}
