@@ -2,6 +2,7 @@
 //!
 //! It only scans frame headers and looks for the stamp in each message, so that it costs much less than any server.
 
+use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -52,7 +53,8 @@ pub(crate) struct Driver {
     epoll: Epoll,
     sockets: Vec<Receiver>,
     publishers: Vec<Publisher>,
-    idle: Vec<usize>,
+    // Taken in turn: a connection that is never used is closed by servers that wait for its first request.
+    idle: VecDeque<usize>,
     buffer: Vec<u8>,
     outcome: Outcome,
     last_progress: Instant,
@@ -150,7 +152,7 @@ impl Driver {
             if !wait.is_zero() {
                 return Ok((wait.as_micros().div_ceil(1_000)).min(20) as u16);
             }
-            let Some(index) = self.idle.pop() else { break };
+            let Some(index) = self.idle.pop_front() else { break };
             // The time at which it was due, not when its turn came: a generator that is late must not hide it.
             let stamp = stamp::nanos(due);
             let bytes = request(self.outcome.published, stamp);
@@ -184,7 +186,7 @@ impl Driver {
         self.outcome.answer_latency.add(stamp::micros_since(publisher.stamped, now));
         self.outcome.answered += 1;
         self.last_progress = now;
-        self.idle.push(index);
+        self.idle.push_back(index);
         Ok(())
     }
 
