@@ -92,24 +92,25 @@ fn yes() -> bool {
     true
 }
 
-/// How users' tokens are signed.
+/// An algorithm with public keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[expect(missing_docs, reason = "the names of RFC 7518")]
 pub enum Algorithm {
-    HS256,
-    HS384,
-    HS512,
     RS256,
     ES256,
     #[serde(rename = "EdDSA")]
     EdDsa,
 }
 
-impl Algorithm {
-    /// Whether signer and checker share one secret.
-    pub fn is_symmetric(self) -> bool {
-        matches!(self, Self::HS256 | Self::HS384 | Self::HS512)
-    }
+/// One of `[[auth.public_keys]]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "see Settings")]
+pub struct PublicKey {
+    #[serde(default)]
+    pub kid: Option<String>,
+    pub algorithm: Algorithm,
+    pub pem: String,
 }
 
 /// `[auth]`
@@ -117,11 +118,10 @@ impl Algorithm {
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "see Settings")]
 pub struct Auth {
-    pub algorithm: Algorithm,
     #[serde(default)]
     pub jwt_secret: Option<SecretString>,
     #[serde(default)]
-    pub public_keys: Vec<String>,
+    pub public_keys: Vec<PublicKey>,
     #[serde(default)]
     pub jwks_url: Option<String>,
     #[serde(default)]
@@ -129,6 +129,8 @@ pub struct Auth {
     #[serde(default)]
     pub audience: Option<String>,
     pub leeway_seconds: u64,
+    pub lifetime_max_seconds: u64,
+    pub ticket_lifetime_seconds: u64,
     pub token_in_query: bool,
 }
 
@@ -162,6 +164,8 @@ pub struct Socket {
 pub struct Chat {
     pub content_chars_max: usize,
     pub typing_seconds: u64,
+    pub unread_interval_ms: u64,
+    pub room_members_max: usize,
 }
 
 /// `[http]`
@@ -172,6 +176,9 @@ pub struct Http {
     pub header_timeout_seconds: u64,
     pub keep_alive_seconds: u64,
     pub connections_per_worker_max: usize,
+    pub body_bytes_max: usize,
+    pub publish_body_bytes_max: usize,
+    pub event_bytes_max: usize,
 }
 
 /// How log lines look.
@@ -244,6 +251,39 @@ impl Settings {
         }
     }
 
+    /// How REST behaves. `kept` is the secret that signs tokens where the configuration has no key of any kind.
+    pub fn api(&self, kept: &SecretString) -> api::Config {
+        let Auth { jwt_secret, public_keys, jwks_url, .. } = &self.auth;
+        let keys = match (jwks_url, public_keys.is_empty()) {
+            (Some(url), _) => api::Keys::Jwks { url: url.clone() },
+            (None, false) => api::Keys::Public(public_keys.iter().map(PublicKey::api).collect()),
+            (None, true) => api::Keys::Hs256(jwt_secret.as_ref().unwrap_or(kept).clone()),
+        };
+        let auth = api::Auth {
+            keys,
+            issuer: self.auth.issuer.clone(),
+            audience: self.auth.audience.clone(),
+            leeway: Duration::from_secs(self.auth.leeway_seconds),
+            lifetime_max: Duration::from_secs(self.auth.lifetime_max_seconds),
+        };
+        api::Config {
+            auth,
+            content_chars_max: self.chat.content_chars_max,
+            typing_timeout: Duration::from_secs(self.chat.typing_seconds),
+            unread_interval: Duration::from_millis(self.chat.unread_interval_ms),
+            ticket_lifetime: Duration::from_secs(self.auth.ticket_lifetime_seconds),
+            event_bytes_max: self.http.event_bytes_max,
+            publish_body_bytes_max: self.http.publish_body_bytes_max,
+            body_bytes_max: self.http.body_bytes_max,
+            room_members_max: self.chat.room_members_max,
+        }
+    }
+
+    /// Whether users' tokens are signed with a secret that kabar makes for itself.
+    pub fn keeps_own_secret(&self) -> bool {
+        self.auth.jwt_secret.is_none() && self.auth.public_keys.is_empty() && self.auth.jwks_url.is_none()
+    }
+
     /// Where the database is and how it is used; `url` is the private one's where that is asked for.
     pub fn store(&self, url: SecretString) -> store::Config {
         store::Config {
@@ -252,5 +292,16 @@ impl Settings {
             acquire_timeout: Duration::from_millis(self.database.acquire_timeout_ms),
             statement_timeout: Duration::from_millis(self.database.statement_timeout_ms),
         }
+    }
+}
+
+impl PublicKey {
+    fn api(&self) -> api::PublicKey {
+        let algorithm = match self.algorithm {
+            Algorithm::RS256 => api::PublicAlgorithm::Rs256,
+            Algorithm::ES256 => api::PublicAlgorithm::Es256,
+            Algorithm::EdDsa => api::PublicAlgorithm::EdDsa,
+        };
+        api::PublicKey { kid: self.kid.clone(), algorithm, pem: self.pem.clone() }
     }
 }

@@ -29,6 +29,8 @@ fn ranges(settings: &Settings) -> Checked {
     within("database.acquire_timeout_ms", database.acquire_timeout_ms, 10, 60_000)?;
     within("database.statement_timeout_ms", database.statement_timeout_ms, 10, 600_000)?;
     within("auth.leeway_seconds", auth.leeway_seconds, 0, 300)?;
+    within("auth.lifetime_max_seconds", auth.lifetime_max_seconds, 60, 31_536_000)?;
+    within("auth.ticket_lifetime_seconds", auth.ticket_lifetime_seconds, 5, 600)?;
     within("socket.activity_timeout_seconds", socket.activity_timeout_seconds, 5, 3600)?;
     within("socket.pong_timeout_seconds", socket.pong_timeout_seconds, 1, 600)?;
     within("socket.message_bytes_max", socket.message_bytes_max, 1024, 16_777_216)?;
@@ -47,9 +49,14 @@ fn ranges(settings: &Settings) -> Checked {
     within("socket.token_grace_seconds", socket.token_grace_seconds, 0, 3600)?;
     within("chat.content_chars_max", chat.content_chars_max, 1, 100_000)?;
     within("chat.typing_seconds", chat.typing_seconds, 1, 60)?;
+    within("chat.unread_interval_ms", chat.unread_interval_ms, 10, 60_000)?;
+    within("chat.room_members_max", chat.room_members_max, 2, 100_000)?;
     within("http.header_timeout_seconds", http.header_timeout_seconds, 1, 120)?;
     within("http.keep_alive_seconds", http.keep_alive_seconds, 1, 3600)?;
-    within("http.connections_per_worker_max", http.connections_per_worker_max, 16, 1_000_000)
+    within("http.connections_per_worker_max", http.connections_per_worker_max, 16, 1_000_000)?;
+    within("http.body_bytes_max", http.body_bytes_max, 1024, 16_777_216)?;
+    within("http.publish_body_bytes_max", http.publish_body_bytes_max, 1024, 67_108_864)?;
+    within("http.event_bytes_max", http.event_bytes_max, 1, 16_777_216)
 }
 
 fn within<T: PartialOrd + Display>(key: &str, value: T, min: T, max: T) -> Checked {
@@ -104,7 +111,7 @@ fn secret(key: &str, secret: &SecretString, min: usize, max: usize) -> Checked {
 }
 
 fn auth(settings: &Settings) -> Checked {
-    let Auth { algorithm, jwt_secret, public_keys, jwks_url, .. } = &settings.auth;
+    let Auth { jwt_secret, public_keys, jwks_url, .. } = &settings.auth;
     if let Some(jwt_secret) = jwt_secret {
         secret("auth.jwt_secret", jwt_secret, 32, 512)?;
         if jwks_url.is_some() || !public_keys.is_empty() {
@@ -121,16 +128,18 @@ fn auth(settings: &Settings) -> Checked {
             return Err(BadSetting::new("auth.jwks_url", "must be https"));
         }
     }
-    let keyed = jwks_url.is_some() || !public_keys.is_empty();
-    match (algorithm.is_symmetric(), keyed) {
-        (true, true) => Err(BadSetting::new("auth.algorithm", "must be RS256, ES256 or EdDSA with public keys")),
-        (false, _) if jwt_secret.is_some() => {
-            Err(BadSetting::new("auth.algorithm", "must be HS256, HS384 or HS512 with auth.jwt_secret"))
-        }
-        (false, false) => Err(BadSetting::new("auth.public_keys", "must be set, or auth.jwks_url, for this algorithm")),
-        (true, false) if jwt_secret.is_none() && !settings.is_embedded() && !settings.demo => {
-            Err(BadSetting::new("auth.jwt_secret", "must be set, or auth.public_keys, or auth.jwks_url"))
-        }
-        _ => Ok(()),
+    let kids: HashSet<_> = public_keys.iter().map(|key| key.kid.as_deref()).collect();
+    if public_keys.len() > 1 && (kids.contains(&None) || kids.len() != public_keys.len()) {
+        return Err(BadSetting::new("auth.public_keys", "each needs a kid of its own when there are several"));
+    }
+    if settings.demo && (jwks_url.is_some() || !public_keys.is_empty()) {
+        return Err(BadSetting::new(
+            "demo",
+            "signs users in by itself: it excludes auth.jwks_url and auth.public_keys",
+        ));
+    }
+    match settings.keeps_own_secret() && !settings.is_embedded() && !settings.demo {
+        true => Err(BadSetting::new("auth.jwt_secret", "must be set, or auth.public_keys, or auth.jwks_url")),
+        false => Ok(()),
     }
 }

@@ -24,7 +24,8 @@ pub(super) fn read(
 ) -> Result<Settings, BadSetting> {
     let defaults: Table = DEFAULTS.parse().expect("config.default.toml is TOML: a test reads it");
     let mut table = defaults.clone();
-    let named = file.map(Path::to_owned).or_else(|| Some(FILE.into()).filter(|path: &std::path::PathBuf| path.exists()));
+    let named =
+        file.map(Path::to_owned).or_else(|| Some(FILE.into()).filter(|path: &std::path::PathBuf| path.exists()));
     if let Some(path) = named {
         merge(&mut table, read_file(&path)?);
     }
