@@ -1,4 +1,5 @@
 //! The routes on a real database and a real hub.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
 
 use std::time::Duration;
 

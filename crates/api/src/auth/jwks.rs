@@ -133,3 +133,56 @@ fn usable(jwk: &Jwk) -> Option<(String, Key)> {
     };
     Some((kid, Key { algorithm, key: DecodingKey::from_jwk(jwk).ok()? }))
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Serves `body` to whoever asks; counts how often.
+    async fn serve(body: String) -> (String, Arc<std::sync::atomic::AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/jwks", listener.local_addr().unwrap());
+        let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let counter = Arc::clone(&asked);
+        tokio::spawn(async move {
+            while let Ok((mut socket, _)) = listener.accept().await {
+                counter.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                let _ = socket.read(&mut [0; 4096]).await;
+                let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+                let _ = socket.write_all((head + &body).as_bytes()).await;
+            }
+        });
+        (url, asked)
+    }
+
+    // The public key of RFC 8037, appendix A.2, and one of a kind that is left out.
+    const SET: &str = r#"{"keys":[
+        {"kty":"OKP","crv":"Ed25519","kid":"a","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},
+        {"kty":"oct","kid":"secret","k":"AAAA"}]}"#;
+
+    #[tokio::test]
+    async fn however_many_unknown_kids_come_the_set_is_fetched_once() {
+        let (url, asked) = serve(SET.into()).await;
+        let jwks = Jwks::new(&url).unwrap();
+        let ask = |index| {
+            let jwks = &jwks;
+            async move { jwks.key(&format!("unknown-{index}")).await }
+        };
+        let answers = futures_util::future::join_all((0..100).map(ask)).await;
+        assert!(answers.iter().all(|answer| matches!(answer, Err(TokenRefused::No(_)))));
+        assert_eq!(jwks.key("a").await.unwrap().algorithm, Algorithm::EdDSA);
+        assert!(jwks.key("secret").await.is_err(), "a shared secret in a public set");
+        assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn a_set_that_is_too_large_or_none_lets_nobody_in() {
+        for body in [format!("{SET}{}", " ".repeat(SET_BYTES_MAX)), "<html>".into()] {
+            let (url, _) = serve(body).await;
+            assert!(matches!(Jwks::new(&url).unwrap().key("a").await, Err(TokenRefused::Unavailable)));
+        }
+    }
+}
