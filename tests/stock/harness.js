@@ -72,6 +72,7 @@ export class Kabar {
     const kabar = new Kabar(child, folder);
     try {
       [kabar.url, kabar.internalUrl] = await within(kabar.addresses(), 'kabar did not start', START_MS);
+      await within(kabar.ready(), 'kabar did not become ready', START_MS);
     } catch (error) {
       await kabar.stop();
       throw new Error(`${error.message}\n${kabar.log.join('')}`);
@@ -100,6 +101,11 @@ export class Kabar {
       });
       this.exited.then((how) => reject(new Error(`kabar ended (${how}) before it listened`)));
     });
+  }
+
+  /** Until the database is there and migrated: kabar listens before that. */
+  async ready() {
+    while ((await fetch(`${this.internalUrl}/health/ready`)).status >= 300);
   }
 
   get host() {

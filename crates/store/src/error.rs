@@ -38,7 +38,9 @@ impl From<DieselError> for Error {
     fn from(error: DieselError) -> Self {
         let unavailable = is_connection_lost(&error)
             || match &error {
-                DieselError::DatabaseError(_, info) => UNAVAILABLE.iter().any(|text| info.message().contains(text)),
+                DieselError::DatabaseError(_, info) => {
+                    UNAVAILABLE.iter().any(|text| info.message().contains(text)) || is_unmigrated(info.message())
+                }
                 _ => false,
             };
         match unavailable {
@@ -52,6 +54,11 @@ impl From<diesel::ConnectionError> for Error {
     fn from(error: diesel::ConnectionError) -> Self {
         Self::Unavailable(error.into())
     }
+}
+
+/// A table that is not there yet: the first migration is still running.
+fn is_unmigrated(message: &str) -> bool {
+    message.starts_with("relation \"") && message.ends_with("does not exist")
 }
 
 /// Whether the connection that the error came from is of no more use.
