@@ -138,7 +138,7 @@ test('an unknown key is refused with 4001 and pusher-js stays away', async () =>
   const client = clients.pusher(null, { app: { ...FIRST, key: 'no-such-key' } });
   const states = [];
   client.connection.bind('state_change', ({ current }) => states.push(current));
-  const refused = next(client.connection, 'error', ({ data }) => data?.code === 4001);
+  const refused = next(client.connection, 'error', ({ error }) => error?.data?.code === 4001);
   const settled = next(client.connection, 'state_change', ({ current }) => current === 'disconnected');
   await Promise.all([refused, settled]);
   assert.equal(states.includes('connected'), false);
