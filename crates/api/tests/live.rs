@@ -1,5 +1,4 @@
 //! What users' sockets are told while they and their backend use the routes.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, TcpListener};

@@ -234,7 +234,8 @@ fn check(mut event: Event<'_>, bytes_max: usize) -> Result<Checked<'_>, PublishE
     }
     if event.data.len() > bytes_max {
         return Err(PublishError::TooLarge(format!(
-            "The data content of this event exceeds the allowed maximum ({bytes_max} bytes). See docs/configuration.md, publish.event_bytes_max"
+            "The data content of this event exceeds the allowed maximum ({bytes_max} bytes). \
+             See http.event_bytes_max in docs/configuration.md"
         )));
     }
     let info = Info::parse(event.info.as_deref())?;
@@ -248,8 +249,14 @@ fn parse_channel(name: &str) -> Result<Channel, PublishError> {
 fn publish(hub: &Hub, app: &App, checked: &Checked<'_>) -> Result<(), PublishError> {
     let Event { name, data, socket_id, .. } = &checked.event;
     let publication = Publication { event: name, data, user_id: None, except: *socket_id };
-    let publish = |channel| hub.publish(&app.id, channel, &publication).map_err(|_| PublishError::Busy);
-    checked.channels.iter().try_for_each(publish)
+    let publish = |channel: &Channel| hub.publish(&app.id, channel, &publication).map_err(|_| PublishError::Busy);
+    checked.channels.iter().try_for_each(|channel| match channel.protected() {
+        // kabar's own name of it stands for all its names: stock clients are subscribed under another one.
+        Some(protected) if app.protected_channels && channel.is_protected() => {
+            protected.channels().iter().try_for_each(publish)
+        }
+        _ => publish(channel),
+    })
 }
 
 /// `{}` exactly: some SDKs compare it.
