@@ -41,8 +41,9 @@ compose: need-python ## check docker-compose.yml and Dockerfile without pulling 
 docs: need-python ## check what the documents say against the code
 	python3 scripts/docs.py
 
-bench: need-run $(PAGE)/node_modules ## micro benches and the load tool
-	cargo bench --locked --package benches
+bench: need-run $(PAGE)/node_modules ## the loads of docs/performance.md, side by side with the naive server
+	cargo build --release --locked --package server --package benches
+	benches/run.sh
 
 gen: need-python ## generated parts of documents: the close codes of docs/protocol.md
 	python3 scripts/docs.py --write
