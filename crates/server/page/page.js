@@ -38,7 +38,7 @@ function icon(name) {
 }
 
 function avatar(person, online) {
-  const hue = [...person.id].reduce((sum, char) => (sum * 31 + char.codePointAt(0)) % 6, 7) % 6;
+  const hue = [...person.id].reduce((sum, char) => (sum * 17 + char.codePointAt(0)) % 997, 0) % 6;
   const initials = person.name.split(/\s+/).slice(0, 2).map((word) => [...word][0] ?? '').join('').toUpperCase();
   const dot = online === undefined ? null
     : el('span', { className: `dot ${online ? 'on' : ''}`, role: 'img', 'aria-label': online ? t().online : t().offline });
