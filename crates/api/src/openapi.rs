@@ -7,7 +7,7 @@ use actix_web::web::ServiceConfig;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::routes::{channels, chat, health, internal, publish, tickets};
+use crate::routes::{channels, chat, internal, publish, tickets};
 
 macro_rules! handlers {
     ($(#[$doc:meta])* $document:ident, $register:ident: $($module:ident::$handler:ident,)+) => {
@@ -39,13 +39,7 @@ handlers! {
     /// `/internal`: for backends.
     InternalDocument, internal_handlers:
     internal::put_user, internal::mint_token, internal::make_room, internal::get_room, internal::patch_room,
-    internal::delete_room, internal::add_members, internal::remove_member,
-}
-
-handlers! {
-    /// `/health`: for whatever watches the process.
-    HealthDocument, health_handlers:
-    health::live, health::ready,
+    internal::delete_room, internal::add_members, internal::remove_member, internal::get_openapi,
 }
 
 #[derive(OpenApi)]
@@ -78,7 +72,7 @@ fn public_document() -> utoipa::openapi::OpenApi {
 }
 
 fn internal_document() -> utoipa::openapi::OpenApi {
-    BackendDocument::openapi().merge_from(InternalDocument::openapi()).merge_from(HealthDocument::openapi())
+    BackendDocument::openapi().merge_from(InternalDocument::openapi())
 }
 
 /// The public routes as OpenAPI 3.1, JSON.

@@ -8,7 +8,6 @@ use crate::{headers, openapi};
 
 pub(crate) mod channels;
 pub(crate) mod chat;
-pub(crate) mod health;
 pub(crate) mod internal;
 pub(crate) mod publish;
 pub(crate) mod tickets;
@@ -21,12 +20,10 @@ pub fn routes(cfg: &mut web::ServiceConfig) {
     cfg.service(apps.default_service(web::to(publish::nothing_here)));
 }
 
-/// The routes of the internal listener: `/internal/…` and `/health/…`.
+/// The routes of the internal listener: `/internal/…`.
 pub fn internal_routes(cfg: &mut web::ServiceConfig) {
     let internal = web::scope("/internal").wrap(from_fn(headers::secure)).configure(openapi::internal_handlers);
     cfg.service(internal.default_service(web::to(nothing_here)));
-    let health = web::scope("/health").wrap(from_fn(headers::secure)).configure(openapi::health_handlers);
-    cfg.service(health.default_service(web::to(nothing_here)));
 }
 
 /// 405 where another method would do, with `Allow`; else 404.

@@ -283,3 +283,10 @@ impl Api {
         }
     }
 }
+
+/// The description of these routes.
+#[utoipa::path(context_path = "/internal", tag = "about", responses((status = 200, description = "OpenAPI 3.1")))]
+#[get("/openapi.json")]
+pub(crate) async fn get_openapi() -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body(crate::internal_openapi())
+}
