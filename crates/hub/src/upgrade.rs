@@ -38,9 +38,11 @@ impl Shard {
         }
         let query = SignedQuery::parse("GET", path, query);
         let shared = &self.inner.shared;
-        let Some(app) = path.strip_prefix(PATH).and_then(|key| shared.apps.by_key(key)) else {
-            return Arrival::Refused(CloseCode::UNKNOWN_APP);
-        };
+        let key = path.strip_prefix(PATH).unwrap_or_default();
+        if key.contains('/') {
+            return Arrival::Refused(CloseCode::UNKNOWN_PATH);
+        }
+        let Some(app) = shared.apps.by_key(key) else { return Arrival::Refused(CloseCode::UNKNOWN_APP) };
         match query.get("protocol").map(str::parse::<i64>) {
             None => return Arrival::Refused(CloseCode::NO_VERSION),
             Some(Err(_)) => return Arrival::Refused(CloseCode::INVALID_VERSION),

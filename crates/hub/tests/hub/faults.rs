@@ -14,6 +14,7 @@ async fn a_socket_that_cannot_be_served_is_accepted_and_closed_with_its_code() {
     let cases = [
         ("/app/nobody?protocol=7".to_owned(), 4001),
         ("/app/?protocol=7".to_owned(), 4001),
+        (format!("/app/{KEY}/more?protocol=7"), 4005),
         (format!("/app/{KEY}"), 4008),
         (format!("/app/{KEY}?protocol=seven"), 4006),
         (format!("/app/{KEY}?protocol=4"), 4007),
