@@ -29,6 +29,9 @@ use crate::{limits, page};
 /// How long requests that are under way at a stop may still take.
 const REQUESTS_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long answers may take to leave once every request is done; idle connections are cut after it.
+const STOP_SECONDS: u64 = 1;
+
 /// Everything of one node, its listeners bound.
 pub struct Application {
     public: TcpListener,
@@ -198,7 +201,11 @@ impl Application {
     }
 
     fn builder(&self, workers: usize) -> actix_server::ServerBuilder {
-        Server::build().workers(workers).backlog(self.settings.server.backlog).disable_signals()
+        Server::build()
+            .workers(workers)
+            .backlog(self.settings.server.backlog)
+            .shutdown_timeout(STOP_SECONDS)
+            .disable_signals()
     }
 }
 

@@ -119,7 +119,9 @@ fn bad(error: &figment::Error) -> BadSetting {
     let mut path = error.path.clone();
     let why = match &error.kind {
         Kind::UnknownField(field, known) => {
-            path.push(field.clone());
+            if path.last() != Some(field) {
+                path.push(field.clone());
+            }
             format!("is not a known key; known here: {}", known.join(", "))
         }
         Kind::MissingField(field) => {

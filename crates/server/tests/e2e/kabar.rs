@@ -1,9 +1,8 @@
 //! The real binary on ports of its own; whatever happens to the test, nothing of it is left running.
 
-use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -11,6 +10,8 @@ use nix::unistd::Pid;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::Child;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 
@@ -74,8 +75,9 @@ impl Kabar {
     }
 
     /// As the command says; listening, perhaps not ready.
-    pub(crate) async fn start(folder: &TempDir, mut command: Command) -> Self {
+    pub(crate) async fn start(folder: &TempDir, command: Command) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut command = tokio::process::Command::from(command);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (sender, lines) = unbounded_channel();
         forward(child.stdout.take().unwrap(), sender.clone());
@@ -160,16 +162,18 @@ impl Kabar {
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
+        let pid = self.child.id().expect("it runs");
+        kill(Pid::from_raw(pid as i32), signal).unwrap();
     }
 
     /// Awaits the end of the process.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
-        // Its output ends with it.
-        while let Some(line) = timeout(PATIENCE, self.lines.recv()).await.expect("kabar ends in time") {
+        let status = timeout(PATIENCE, self.child.wait()).await.expect("kabar ends in time").unwrap();
+        // What is in the pipes is read, but their end is not awaited: a Postgres that was left may hold them.
+        while let Ok(Some(line)) = timeout(Duration::from_millis(200), self.lines.recv()).await {
             self.seen.push(line);
         }
-        self.child.wait().unwrap()
+        status
     }
 
     /// The private Postgres, if it runs.
@@ -186,8 +190,7 @@ pub(crate) fn postmaster(folder: &Path) -> Option<Pid> {
 
 impl Drop for Kabar {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.child.start_kill();
         // Killed like that, kabar cannot stop its Postgres.
         if let Some(pid) = self.postmaster() {
             let _ = kill(pid, Signal::SIGQUIT);
@@ -195,9 +198,10 @@ impl Drop for Kabar {
     }
 }
 
-fn forward(pipe: impl Read + Send + 'static, to: UnboundedSender<String>) {
-    std::thread::spawn(move || {
-        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+fn forward(pipe: impl AsyncRead + Unpin + Send + 'static, to: UnboundedSender<String>) {
+    tokio::spawn(async move {
+        let mut lines = BufReader::new(pipe).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
             let _ = to.send(line);
         }
     });
