@@ -18,6 +18,9 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<()> {
     println!("internal on http://{internal}");
     tracing::info!(server.public = %public, server.internal = %internal, "listening on http://{public}");
     if demo {
+        if !public.ip().is_loopback() {
+            tracing::warn!("demo mode lets everybody who reaches {public} sign in without a password");
+        }
         match page::has_pusher_js() {
             true => println!("demo page at http://{public}/"),
             false => println!("demo page without pusher-js: run `npm ci` in crates/server/page and build again"),

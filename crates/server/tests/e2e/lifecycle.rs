@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use serde_json::json;
-use testkit::{PrivatePostgres, Socket};
+use testkit::{PrivatePostgres, RawSocket, Socket};
 
 use crate::kabar::{KEY, Kabar, command, folder, postmaster, with_app};
 
@@ -76,6 +76,29 @@ async fn while_draining_it_is_not_ready_accepts_nobody_and_a_second_signal_ends_
     let refused = async { while tokio::net::TcpStream::connect(&kabar.public).await.is_ok() {} };
     tokio::time::timeout(Duration::from_secs(2), refused).await.expect("nobody is accepted any more");
     kabar.signal(Signal::SIGINT);
+    assert_eq!(kabar.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_request_that_is_under_way_at_a_stop_is_answered() {
+    let (folder, database) = (folder(), testkit::database().await);
+    let mut kabar = Kabar::on(&folder, &database.url).await;
+    let ada = kabar.token("ada").await;
+    let body = json!({"participantId": "budi", "type": "DIRECT"}).to_string();
+    let (addr, bytes) = (&kabar.public, body.len());
+    let mut request = RawSocket::connect(addr).await;
+    let head = format!(
+        "POST /api/chat/start HTTP/1.1\r\nHost: {addr}\r\nAuthorization: Bearer {ada}\r\n\
+         Content-Type: application/json\r\nContent-Length: {bytes}\r\nExpect: 100-continue\r\n\r\n"
+    );
+    request.write(head.as_bytes()).await;
+    // Its interim answer proves that the request has begun.
+    assert!(request.read_head().await.starts_with("HTTP/1.1 100"));
+    kabar.signal(Signal::SIGTERM);
+    kabar.logged("stopping").await;
+    request.write(body.as_bytes()).await;
+    let answer = request.read_head().await.to_lowercase();
+    assert!(answer.starts_with("http/1.1 201") && answer.contains("connection: close"), "{answer}");
     assert_eq!(kabar.ended().await.code(), Some(0));
 }
 

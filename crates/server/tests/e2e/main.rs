@@ -1,4 +1,5 @@
 //! The product, end to end: the real binary, real sockets, a real Postgres.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod chat;
 mod cli;

@@ -28,6 +28,9 @@ async fn the_page_comes_under_a_strict_policy_and_signs_demo_people_in() {
         let tag = asset.headers()["etag"].to_str().unwrap().to_owned();
         assert_eq!(kabar.fetch(&format!("/assets/{name}"), &[("if-none-match", &tag)]).await.status(), 304);
     }
+    let people = kabar.get("/demo/people", "").await;
+    let pusher = if people["pusherJs"] == true { 200 } else { 404 };
+    assert_eq!(kabar.fetch("/assets/pusher.min.js", &[]).await.status(), pusher);
     assert_eq!(kabar.fetch("/assets/../Cargo.toml", &[]).await.status(), 404);
 
     let ada = kabar.post("/demo/sign-in", "", json!({"user": "ada"})).await;
