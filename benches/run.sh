@@ -89,7 +89,7 @@ for _ in $(seq "$rounds"); do
     run "$server" rated fanout --sockets 1000 --rate 20 --seconds 5
     run "$server" rooms rooms --rooms 500 --of 2 --seconds 5
   done
-  run kabar growth fanout --sockets 19000 --window 4 --seconds 8
+  run kabar growth fanout --sockets 19000 --rate 1 --seconds 8
   run kabar storm storm --sockets 10000 --seconds 6
 
   # Chat beside 10,000 sockets that do nothing; then the same statement from pgbench, with as many connections.

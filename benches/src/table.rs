@@ -45,7 +45,7 @@ const BARS: &[Bar] = &[
     bar(
         "19,000 sockets: CPU/delivery",
         "kabar/growth.cpu_us_per_delivery",
-        Some("kabar/saturated.cpu_us_per_delivery"),
+        Some("kabar/rated.cpu_us_per_delivery"),
         false,
         1.15,
     ),

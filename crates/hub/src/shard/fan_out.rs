@@ -16,7 +16,7 @@ use crate::inbox::Command;
 use crate::socket::Phase;
 
 /// Sockets flushed before the thread looks at anything else.
-const SLICE_SOCKETS: usize = 64;
+const SLICE_SOCKETS: usize = 256;
 /// Frames appended before a flush has to catch up: bounds what sits in queues that nobody blocks.
 const APPENDED_MAX: usize = 256 * 1024;
 /// How often the drain closes a share of the sockets.
