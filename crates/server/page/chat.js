@@ -44,9 +44,10 @@ export class Chat extends EventTarget {
     super();
     this.session = session;
     this.me = session.user;
+    const secure = location.protocol === 'https:';
     this.pusher = new window.Pusher(session.appKey, {
       cluster: '', wsHost: location.hostname, wsPort: location.port || 80, wssPort: location.port || 443,
-      forceTLS: location.protocol === 'https:', enabledTransports: ['ws', 'wss'],
+      forceTLS: secure, enabledTransports: secure ? ['ws', 'wss'] : ['ws'],
       channelAuthorization: {
         endpoint: '/api/channels/auth', transport: 'ajax',
         headersProvider: () => ({ Authorization: `Bearer ${this.session.token}` }),
@@ -55,7 +56,7 @@ export class Chat extends EventTarget {
     this.pusher.connection.bind('state_change', ({ current }) => {
       this.connection = current;
       this.#changed('connection');
-      if (current === 'connected') this.#catchUp();
+      if (current === 'connected') this.loadRooms();
     });
     const own = this.pusher.subscribe(`private-user-${this.me.id}`);
     own.bind('room-added', () => this.loadRooms());
@@ -99,6 +100,7 @@ export class Chat extends EventTarget {
       present.clear();
       members.each((member) => present.add(member.id));
       this.#changed('rooms');
+      this.#catchUp(roomId);
     });
     channel.bind('pusher:member_added', ({ id }) => { present.add(id); this.#changed('rooms'); });
     channel.bind('pusher:member_removed', ({ id }) => { present.delete(id); this.#changed('rooms'); });
@@ -119,16 +121,16 @@ export class Chat extends EventTarget {
     this.#changed('rooms');
   }
 
-  async #catchUp() {
-    await this.loadRooms();
-    for (const [roomId, list] of this.messages) {
-      let last = Math.max(0, ...list.map((message) => message.seq ?? 0));
-      for (;;) {
-        const page = await this.#call(`/api/chat/messages?roomId=${roomId}&after=${last}&limit=100`).catch(() => null);
-        if (!page?.messages.length) break;
-        page.messages.forEach((message) => this.#put(message));
-        last = page.messages.at(-1).seq;
-      }
+  /** Fetches what was missed. Only once the subscription holds: what is sent after that comes by itself. */
+  async #catchUp(roomId) {
+    const list = this.messages.get(roomId);
+    if (!list) return;
+    let last = Math.max(0, ...list.map((message) => message.seq ?? 0));
+    for (;;) {
+      const page = await this.#call(`/api/chat/messages?roomId=${roomId}&after=${last}&limit=100`).catch(() => null);
+      if (!page?.messages.length) break;
+      page.messages.forEach((message) => this.#put(message));
+      last = page.messages.at(-1).seq;
     }
     this.#changed('messages');
     this.markRead();

@@ -297,7 +297,7 @@ function drawMessage(room, message, first, read) {
   const own = message.senderId === chat.me.id;
   const named = first && !own && room.type !== 'DIRECT';
   const state = message.state ?? (message.seq <= read ? 'read' : 'sent');
-  const mark = { sending: '🕓', failed: '!', sent: '✓', read: '✓✓' }[state];
+  const mark = { sending: '…', failed: '!', sent: '✓', read: '✓✓' }[state];
   return el('div', { className: `message ${own ? 'own' : ''} ${first ? 'first' : ''}` },
     !own && room.type !== 'DIRECT' ? (first ? avatar(message.sender) : el('span', { className: 'avatar gap' })) : null,
     el('div', { className: `bubble ${state}` },
