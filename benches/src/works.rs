@@ -46,7 +46,8 @@ pub(crate) fn rooms(
 /// How to publish, and over how many connections.
 pub(crate) fn plan(target: &Target, window: u32, rate: Option<f64>, fan_out: u64) -> (Plan, usize) {
     let (window, publishers) = match rate {
-        Some(_) => (u64::MAX, RATED_PUBLISHERS),
+        // No more than are used each second: servers close a connection whose first request does not come.
+        Some(rate) => (u64::MAX, (rate.ceil() as u32).clamp(1, RATED_PUBLISHERS)),
         None => (u64::from(window), window),
     };
     (Plan { duration: target.duration(), rate, window, fan_out }, publishers as usize)
