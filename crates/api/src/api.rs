@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::error::ApiError;
 use crate::gate::UserGate;
 use crate::members::Members;
+use crate::order::Order;
 use crate::typing::Typing;
 use crate::unread::Unread;
 use crate::{InvalidAuth, typing, unread};
@@ -40,6 +41,7 @@ pub(crate) struct Inner {
     pub(crate) members: Members,
     pub(crate) typing: Typing,
     pub(crate) unread: Unread,
+    pub(crate) order: Arc<Order>,
     api_keys: RwLock<Vec<(ApiKeyHash, AppId)>>,
     people: Mutex<HashMap<(AppId, UserId), Known>>,
 }
@@ -69,6 +71,7 @@ impl Api {
             tokens: Tokens::new(&config.auth)?,
             typing: Typing::new(config.typing_timeout),
             unread: Unread::default(),
+            order: Arc::default(),
             members: Members::default(),
             hub: OnceLock::new(),
             api_keys: RwLock::default(),

@@ -20,6 +20,7 @@ mod gate;
 mod headers;
 mod members;
 mod openapi;
+mod order;
 mod request;
 mod routes;
 mod typing;

@@ -1,9 +1,9 @@
 //! Chat, for users.
 
 use actix_web::{HttpRequest, HttpResponse, get, post, web};
-use protocol::chat::{MessageContent, Receipt, Room, RoomType, UnreadCount};
+use protocol::chat::{Message, MessageContent, Receipt, Room, RoomType, UnreadCount};
 use protocol::{AppId, ErrorBody, RoomId, UserId};
-use store::chat::{NewMessage, Page};
+use store::chat::{NewMessage, Page, SendError};
 use store::rooms::{ListRooms, NewRoom};
 
 use crate::api::Caller;
@@ -11,6 +11,7 @@ use crate::body::{
     DeliveredAnswer, MessageAnswer, Messages, MoveReceipt, RoomAnswer, Rooms, SendMessage, SetTyping, StartRoom, Unread,
 };
 use crate::error::ApiError;
+use crate::order::Turn;
 use crate::request::{Body, Params};
 use crate::{Api, announce};
 
@@ -104,17 +105,29 @@ pub(crate) async fn send_message(
     api: web::Data<Api>,
 ) -> Result<HttpResponse, ApiError> {
     let new = valid_message(new, api.config().content_chars_max)?;
-    let (app, user, room) = (caller.app.id.clone(), caller.user().clone(), new.room_id);
-    let sent = api.store(move |conn| store::chat::send_message(conn, &app, &user, &new)).await?;
-    if !sent.new {
-        return Ok(HttpResponse::Ok().json(MessageAnswer { message: sent.message }));
-    }
-    if let Some(hub) = api.hub() {
-        api.typing(&caller.app.id, room, caller.user(), &caller.person.name, false);
-        announce::new_message(hub, &caller.app.id, &sent.message);
-        api.inner.unread.mark(&caller.app.id, room);
-    }
-    Ok(HttpResponse::Created().json(MessageAnswer { message: sent.message }))
+    let announcer = api.get_ref().clone();
+    // All of it in one go on the database's thread: a caller who hangs up ends the waiting, not the announcement.
+    let sent = api.store(move |conn| {
+        let turn = announcer.inner.order.begin(new.room_id);
+        let sent = store::chat::send_message(conn, &caller.app.id, caller.user(), &new)?;
+        if sent.new {
+            announce_sent(announcer, turn, caller, sent.message.clone());
+        }
+        Ok::<_, SendError>(sent)
+    });
+    let sent = sent.await?;
+    let mut answer = if sent.new { HttpResponse::Created() } else { HttpResponse::Ok() };
+    Ok(answer.json(MessageAnswer { message: sent.message }))
+}
+
+fn announce_sent(api: Api, turn: Turn, caller: Caller, message: Message) {
+    turn.announce(message.seq, move || {
+        let Some(hub) = api.hub() else { return };
+        let (app, room) = (&caller.app.id, message.room_id);
+        api.typing(app, room, caller.user(), &caller.person.name, false);
+        announce::new_message(hub, app, &message);
+        api.inner.unread.mark(app, room);
+    });
 }
 
 fn valid_message(new: SendMessage, chars_max: usize) -> Result<NewMessage, ApiError> {

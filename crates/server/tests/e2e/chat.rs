@@ -53,6 +53,39 @@ async fn two_users_chat_by_rest_and_sockets() {
 }
 
 #[tokio::test]
+async fn sixteen_senders_make_one_sequence_and_every_subscriber_sees_it() {
+    const SENDERS: usize = 16;
+    const EACH: usize = 12;
+    let (folder, database) = (folder(), testkit::database().await);
+    let kabar = Kabar::on(&folder, &database.url).await;
+    let mut tokens = Vec::new();
+    for number in 0..SENDERS {
+        tokens.push(kabar.token(&format!("sender-{number}")).await);
+    }
+    let others: Vec<_> = (1..SENDERS).map(|number| format!("sender-{number}")).collect();
+    let group = json!({"participantIds": others, "type": "GROUP", "title": "All at once"});
+    let room = kabar.post("/api/chat/start", &tokens[0], group).await["room"]["id"].as_str().unwrap().to_owned();
+    let mut sockets = Vec::new();
+    for token in &tokens[..4] {
+        let mut socket = Socket::connect(&kabar.public, KEY).await;
+        socket.sign_in(token).await;
+        socket.subscribe(&format!("chat-{room}")).await;
+        sockets.push(socket);
+    }
+    let send = async |token: &String| {
+        for number in 0..EACH {
+            kabar.post("/api/chat/send", token, json!({"roomId": room, "content": number.to_string()})).await;
+        }
+    };
+    futures_util::future::join_all(tokens.iter().map(send)).await;
+    for socket in &mut sockets {
+        for seq in 1..=SENDERS * EACH {
+            assert_eq!(socket.next_named("new-message").await["seq"], seq);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_member_who_is_removed_hears_nothing_more() {
     let (folder, database) = (folder(), testkit::database().await);
     let kabar = Kabar::on(&folder, &database.url).await;
