@@ -167,17 +167,18 @@ pub(crate) async fn delete_room(
     id: web::Path<String>,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, ApiError> {
-    let (app, room) = (backend.app.id.clone(), room_id(&id)?);
-    let (members, deleted) = api
-        .store(move |conn| -> Result<_, store::Error> {
-            Ok((store::rooms::member_ids(conn, &app, room)?, store::rooms::delete(conn, &app, room)?))
-        })
-        .await?;
-    if !deleted {
-        return Err(ApiError::RoomNotFound);
+    let (room, teller) = (room_id(&id)?, api.get_ref().clone());
+    // On the database's thread: subscriptions end even if the caller hangs up in between.
+    let deleted = api.store(move |conn| -> Result<_, store::Error> {
+        let members = store::rooms::member_ids(conn, &backend.app.id, room)?;
+        let deleted = store::rooms::delete(conn, &backend.app.id, room)?;
+        members.iter().filter(|_| deleted).for_each(|user| teller.tell_removed(&backend.app, room, user));
+        Ok(deleted)
+    });
+    match deleted.await? {
+        true => Ok(HttpResponse::NoContent().finish()),
+        false => Err(ApiError::RoomNotFound),
     }
-    members.iter().for_each(|user| api.tell_removed(&backend.app, room, user));
-    Ok(HttpResponse::NoContent().finish())
 }
 
 /// Puts people into a room.
@@ -209,14 +210,19 @@ pub(crate) async fn remove_member(
     api: web::Data<Api>,
 ) -> Result<HttpResponse, ApiError> {
     let (id, user) = path.into_inner();
-    let (app, room, user) = (backend.app.id.clone(), room_id(&id)?, user_id(user)?);
-    let gone = user.clone();
-    let removed = api.store(move |conn| store::rooms::remove_member(conn, &app, room, &gone)).await?;
-    match removed.ok_or(ApiError::RoomNotFound)? {
-        true => api.tell_removed(&backend.app, room, &user),
-        false => return Err(ApiError::UserNotFound),
+    let (room, user, teller) = (room_id(&id)?, user_id(user)?, api.get_ref().clone());
+    // As above: whoever is no member any more hears nothing more, whatever becomes of this request.
+    let removed = api.store(move |conn| -> Result<_, store::Error> {
+        let removed = store::rooms::remove_member(conn, &backend.app.id, room, &user)?;
+        if removed == Some(true) {
+            teller.tell_removed(&backend.app, room, &user);
+        }
+        Ok(removed)
+    });
+    match removed.await?.ok_or(ApiError::RoomNotFound)? {
+        true => Ok(HttpResponse::NoContent().finish()),
+        false => Err(ApiError::UserNotFound),
     }
-    Ok(HttpResponse::NoContent().finish())
 }
 
 async fn summary(api: &Api, app: &App, room: RoomId) -> Result<RoomSummary, ApiError> {
