@@ -7,8 +7,8 @@ use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use protocol::{AppId, RoomId, UserId};
 
-use crate::rooms::view::unread_by_room;
-use crate::schema::{members, messages, rooms};
+use crate::rooms::view::{unread, unread_by_room};
+use crate::schema::{members, rooms};
 use crate::transaction::transaction;
 use crate::{Error, PgConnection};
 
@@ -106,14 +106,7 @@ pub fn unread_totals(conn: &mut PgConnection, app: &AppId, users: &[UserId]) -> 
 }
 
 fn totals(conn: &mut PgConnection, app: &AppId, users: &[UserId]) -> QueryResult<Vec<(UserId, i64)>> {
-    members::table
-        .inner_join(
-            messages::table.on(messages::app_id
-                .eq(members::app_id)
-                .and(messages::room_id.eq(members::room_id))
-                .and(messages::seq.gt(members::last_read_seq))
-                .and(messages::sender_id.ne(members::user_id))),
-        )
+    unread()
         .filter(members::app_id.eq(app).and(members::user_id.eq_any(users)))
         .group_by(members::user_id)
         .select((members::user_id, diesel::dsl::count_star()))

@@ -114,21 +114,26 @@ pub(super) fn views(
         .collect())
 }
 
-/// Others' messages after the user's read pointer, for each of the rooms that has any.
+/// What unread means, once: each member beside others' messages after that member's read pointer.
+#[diesel::dsl::auto_type]
+pub(crate) fn unread() -> _ {
+    members::table.inner_join(
+        messages::table.on(messages::app_id
+            .eq(members::app_id)
+            .and(messages::room_id.eq(members::room_id))
+            .and(messages::seq.gt(members::last_read_seq))
+            .and(messages::sender_id.ne(members::user_id))),
+    )
+}
+
+/// How much is unread for the user in each of the rooms where anything is.
 pub(crate) fn unread_by_room(
     conn: &mut PgConnection,
     app: &AppId,
     user: &UserId,
     ids: &[RoomId],
 ) -> QueryResult<Vec<(RoomId, i64)>> {
-    members::table
-        .inner_join(
-            messages::table.on(messages::app_id
-                .eq(members::app_id)
-                .and(messages::room_id.eq(members::room_id))
-                .and(messages::seq.gt(members::last_read_seq))
-                .and(messages::sender_id.ne(members::user_id))),
-        )
+    unread()
         .filter(members::app_id.eq(app).and(members::user_id.eq(user)).and(members::room_id.eq_any(ids)))
         .group_by(members::room_id)
         .select((members::room_id, diesel::dsl::count_star()))
