@@ -11,7 +11,7 @@ mod reading;
 pub(crate) use reading::Flow;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -64,9 +64,9 @@ pub(crate) struct State {
     started: Instant,
     serial: u32,
     /// Sockets with something to write, in the order in which they got it.
-    dirty: std::collections::VecDeque<u32>,
+    dirty: VecDeque<u32>,
     /// Swept out of the inbox and not yet applied.
-    commands: std::collections::VecDeque<Command>,
+    commands: VecDeque<Command>,
     read_buffer: Vec<u8>,
     write_buffer: Vec<u8>,
     draining: bool,
@@ -93,8 +93,8 @@ impl Shard {
             wheel: Wheel::new(),
             started: Instant::now(),
             serial: 0,
-            dirty: std::collections::VecDeque::new(),
-            commands: std::collections::VecDeque::new(),
+            dirty: VecDeque::new(),
+            commands: VecDeque::new(),
             read_buffer: vec![0; READ_BYTES],
             write_buffer: Vec::new(),
             draining: false,

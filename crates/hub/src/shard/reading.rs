@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use protocol::frame::{self, ClientEvent, ClientFrame};
+use protocol::publish::EVENT_NAME_CHARS_MAX;
 use protocol::{Channel, ChannelKind, CloseCode};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::State;
-use crate::directory::Space;
 use crate::hub::Publication;
 use crate::socket::Phase;
 use crate::subscribe::Question;
@@ -18,7 +18,6 @@ use crate::websocket::{self, BINARY, Incoming, Limits, PONG, TEXT};
 
 /// Reads of one socket before the thread's other tasks have their turn.
 const READS_PER_POLL: usize = 4;
-const EVENT_NAME_CHARS_MAX: usize = 200;
 
 /// What to do after a message.
 pub(crate) enum Flow {
@@ -201,7 +200,7 @@ impl State {
         }
         let (event, except, user_id) = (&*event.event, Some(socket.id), user_id.as_deref());
         let publication = Publication { event, data: &data, user_id, except };
-        Space::publish(&tenant.space, channel.name(), except, || publication.encode(&channel))
-            .map_err(|busy| (Some(4301), busy.to_string()))
+        let encode = || publication.encode(&channel);
+        tenant.space.publish(channel.name(), except, encode).map_err(|busy| (Some(4301), busy.to_string()))
     }
 }
