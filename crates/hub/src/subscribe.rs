@@ -182,8 +182,8 @@ impl State {
         let auth = subscribe.auth.as_deref().unwrap_or_default();
         let bound = socket.bound.as_deref();
         let app = &tenant.app;
-        let about = channel.protected().filter(|_| app.protected_channels);
-        let is_own = app.protected_channels && channel.is_protected();
+        let about = channel.protected().filter(|_| app.policy.protected_channels);
+        let is_own = app.policy.protected_channels && channel.is_protected();
         // Those who are signed in need no signature for what the gate can answer.
         if is_own || (auth.is_empty() && bound.is_some() && about.is_some()) {
             let bound = bound.ok_or_else(|| unauthorized(format!("Sign in to subscribe to {channel}")))?;

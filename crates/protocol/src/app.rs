@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Signer;
 use crate::ids::brought_id;
+use crate::{Policy, Signer};
 
 brought_id! {
     /// An app's id as it stands in `/apps/{id}/…`. Several Pusher SDKs insist on digits only.
@@ -32,15 +32,12 @@ pub struct App {
     pub key: AppKey,
     /// Signs and checks channel auth, sign-in and HTTP requests.
     pub secret: Signer,
-    /// Whether clients may send `client-…` events.
-    pub client_events: bool,
-    /// Whether `user-…` and `chat-…` are kabar's protected channels in this app. Where they are not, they are
-    /// public names like any other, as in Pusher.
-    pub protected_channels: bool,
+    /// What it may do, and how much.
+    pub policy: Policy,
 }
 
 impl App {
-    /// An app with the defaults: no client events, protected channels on.
+    /// An app with the default policy.
     ///
     /// # Errors
     /// An id or key that could not stand unescaped in a path or an auth string.
@@ -52,7 +49,7 @@ impl App {
         if !plain(key.as_str()) {
             return Err(InvalidApp { what: "the key" });
         }
-        Ok(Self { id, key, secret: Signer::new(secret), client_events: false, protected_channels: true })
+        Ok(Self { id, key, secret: Signer::new(secret), policy: Policy::default() })
     }
 }
 

@@ -1,6 +1,6 @@
 //! What crosses a process boundary, as types: ids, channel names, frames, signatures, bodies.
 //!
-//! Everything here is pure: no I/O, no clock, no async. A value that exists has been checked, so nobody
+//! Everything here is pure: no I/O, no async; the clock is asked only whether a rotated secret is still good. A value that exists has been checked, so nobody
 //! behind the edge checks it again. The wire is specified in `docs/protocol.md`.
 
 mod app;
@@ -10,6 +10,7 @@ mod close;
 mod error;
 pub mod frame;
 mod ids;
+mod policy;
 pub mod publish;
 pub mod signature;
 mod socket_id;
@@ -19,5 +20,6 @@ pub use channel::{CHANNEL_NAME_BYTES_MAX, Channel, ChannelKind, InvalidChannel, 
 pub use close::CloseCode;
 pub use error::{ErrorBody, ErrorDetail};
 pub use ids::{ClientId, InvalidId, MessageId, RoomId, UserId};
+pub use policy::{HistoryRule, Policy};
 pub use signature::Signer;
 pub use socket_id::{InvalidSocketId, SocketId};

@@ -3,6 +3,7 @@
 //! Every comparison of a secret takes the same time whatever was sent (`Mac::verify_slice`).
 
 use std::fmt;
+use std::time::SystemTime;
 
 use hmac::{Hmac, Mac};
 use md5::{Digest, Md5};
@@ -18,6 +19,8 @@ pub const TIMESTAMP_TOLERANCE_SECONDS: u64 = 600;
 pub struct Signer {
     // The key is mixed in once; each use clones the state, which saves two of four compressions.
     keyed: Hmac<Sha256>,
+    /// The secret before this one, which is taken until then.
+    previous: Option<(Hmac<Sha256>, SystemTime)>,
 }
 
 impl fmt::Debug for Signer {
@@ -29,27 +32,30 @@ impl fmt::Debug for Signer {
 impl Signer {
     /// Takes a secret of any length.
     pub fn new(secret: &str) -> Self {
-        let keyed = Hmac::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of any length");
-        Self { keyed }
+        Self { keyed: keyed(secret), previous: None }
     }
 
-    fn mac(&self, parts: &[&str]) -> Hmac<Sha256> {
-        let mut mac = self.keyed.clone();
-        for part in parts {
-            mac.update(part.as_bytes());
-        }
-        mac
+    /// Also takes signatures by the secret before this one, until that time: what a rotation overlaps.
+    #[must_use]
+    pub fn with_previous(self, secret: &str, until: SystemTime) -> Self {
+        Self { previous: Some((keyed(secret), until)), ..self }
     }
 
     /// The signature of the parts, joined as they are: 64 lower-case hexadecimal digits.
     pub fn sign(&self, parts: &[&str]) -> String {
-        hex::encode(self.mac(parts).finalize().into_bytes())
+        hex::encode(mac(&self.keyed, parts).finalize().into_bytes())
     }
 
     /// Whether `signature` (hexadecimal, any case) is that of the joined parts.
     pub fn verify(&self, parts: &[&str], signature: &str) -> bool {
         let mut bytes = [0; 32];
-        hex::decode_to_slice(signature, &mut bytes).is_ok() && self.mac(parts).verify_slice(&bytes).is_ok()
+        if hex::decode_to_slice(signature, &mut bytes).is_err() {
+            return false;
+        }
+        let by = |keyed: &Hmac<Sha256>| mac(keyed, parts).verify_slice(&bytes).is_ok();
+        let by_previous =
+            || self.previous.as_ref().is_some_and(|(keyed, until)| by(keyed) && SystemTime::now() < *until);
+        by(&self.keyed) || by_previous()
     }
 
     /// Signs a subscription to a private or presence channel: `SOCKET_ID:CHANNEL` and, where there is
@@ -72,6 +78,18 @@ impl Signer {
     pub fn verify_user(&self, socket: SocketId, user_data: &str, signature: &str) -> bool {
         self.verify(&[&socket.to_string(), "::user::", user_data], signature)
     }
+}
+
+fn keyed(secret: &str) -> Hmac<Sha256> {
+    Hmac::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of any length")
+}
+
+fn mac(keyed: &Hmac<Sha256>, parts: &[&str]) -> Hmac<Sha256> {
+    let mut mac = keyed.clone();
+    for part in parts {
+        mac.update(part.as_bytes());
+    }
+    mac
 }
 
 fn channel_parts<'a>(socket: &'a str, channel: &'a str, channel_data: Option<&'a str>) -> Vec<&'a str> {
@@ -250,6 +268,15 @@ mod tests {
             signer.sign_user(socket(), r#"{"id":"12345"}"#),
             "4708d583dada6a56435fb8bc611c77c359a31eebde13337c16ab43aa6de336ba"
         );
+    }
+
+    #[test]
+    fn the_secret_before_is_taken_until_its_time() {
+        let (now, hour) = (SystemTime::now(), std::time::Duration::from_secs(3600));
+        let signature = Signer::new("old").sign(&["text"]);
+        assert!(Signer::new("new").with_previous("old", now + hour).verify(&["text"], &signature));
+        assert!(!Signer::new("new").with_previous("old", now - hour).verify(&["text"], &signature));
+        assert_eq!(Signer::new("new").with_previous("old", now + hour).sign(&["a"]), Signer::new("new").sign(&["a"]));
     }
 
     const BODY: &str = r#"{"name":"foo","channels":["project-3"],"data":"{\"some\":\"data\"}"}"#;

@@ -79,7 +79,11 @@ impl Tenants {
 
 fn app(row: &AppRow) -> Option<App> {
     match App::new(row.id.clone(), row.key.clone(), row.secret.expose_secret()) {
-        Ok(app) => Some(App { client_events: row.client_events, protected_channels: row.protected_channels, ..app }),
+        Ok(mut app) => {
+            app.policy.client_events = row.client_events;
+            app.policy.protected_channels = row.protected_channels;
+            Some(app)
+        }
         Err(error) => {
             tracing::error!(app.id = %row.id, %error, "the app {} is left out", row.id);
             None

@@ -26,7 +26,7 @@ pub(crate) async fn authorize(
     let name = channel.name();
     let presence = name.starts_with("presence-");
     let refused = ApiError::Forbidden("the user may not subscribe to this channel");
-    if !(presence || name.starts_with("private-")) || !caller.app.protected_channels {
+    if !(presence || name.starts_with("private-")) || !caller.app.policy.protected_channels {
         return Err(refused);
     }
     let may = match channel.protected() {

@@ -252,7 +252,7 @@ fn publish(hub: &Hub, app: &App, checked: &Checked<'_>) -> Result<(), PublishErr
     let publish = |channel: &Channel| hub.publish(&app.id, channel, &publication).map_err(|_| PublishError::Busy);
     checked.channels.iter().try_for_each(|channel| match channel.protected() {
         // kabar's own name of it stands for all its names: stock clients are subscribed under another one.
-        Some(protected) if app.protected_channels && channel.is_protected() => {
+        Some(protected) if app.policy.protected_channels && channel.is_protected() => {
             protected.channels().iter().try_for_each(publish)
         }
         _ => publish(channel),

@@ -169,7 +169,7 @@ impl State {
         let config = &shared.config;
         let socket = self.socket(slot);
         let Some(tenant) = socket.tenant.clone() else { return Ok(()) };
-        if !tenant.app.client_events {
+        if !tenant.app.policy.client_events {
             return Err(no("To send client events, you must enable this feature for the app".into()));
         }
         if event.event.chars().count() > EVENT_NAME_CHARS_MAX {
@@ -184,7 +184,7 @@ impl State {
             )));
         }
         let channel = Channel::parse(&event.channel).map_err(|error| no(error.to_string()))?;
-        let protected = tenant.app.protected_channels && channel.is_protected();
+        let protected = tenant.app.policy.protected_channels && channel.is_protected();
         let user_id = match (channel.kind(), socket.subscription(channel.name())) {
             (_, None) => return Err(no(format!("Client event rejected - not subscribed to channel {channel}"))),
             (ChannelKind::Presence, Some(subscription)) => subscription.user.clone(),

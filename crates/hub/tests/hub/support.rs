@@ -76,7 +76,7 @@ impl Node {
     pub(crate) fn start_with(config: Config) -> Self {
         let app = |id: &str, key: &str| App::new(id.try_into().unwrap(), key.try_into().unwrap(), SECRET).unwrap();
         let mut first = app("1", KEY);
-        first.client_events = true;
+        first.policy.client_events = true;
         let members = Members::default();
         let apps = Apps::new(vec![first, app("2", "other-key")]);
         let hub = Hub::new(config, apps, Arc::new(members.clone()));
