@@ -15,6 +15,7 @@ mod store;
 pub mod tickets;
 mod transaction;
 pub mod users;
+pub mod webhooks;
 
 // Linked for libpq alone, which is built into the binary with them: no system libpq, and sslmode=require works.
 use openssl_sys as _;
