@@ -16,6 +16,7 @@ mod directory;
 mod gate;
 mod hub;
 mod inbox;
+mod observer;
 mod shard;
 mod socket;
 mod subscribe;
@@ -27,6 +28,7 @@ pub use apps::Apps;
 pub use config::Config;
 pub use gate::{Answer, Gate, Refused, SignedIn};
 pub use hub::{Busy, Hub, Publication};
+pub use observer::{Observed, Observer};
 pub use shard::Shard;
 pub use upgrade::Upgrade;
 #[doc(hidden)]

@@ -24,6 +24,7 @@ use crate::secrets;
 use crate::settings::{BadSetting, Settings};
 use crate::tenants::Tenants;
 use crate::upkeep::Upkeep;
+use crate::webhooks::Webhooks;
 use crate::{limits, page};
 
 /// How long requests that are under way at a stop may still take.
@@ -43,6 +44,7 @@ pub struct Application {
     health: Health,
     demo: Option<Demo>,
     upkeep: Upkeep,
+    webhooks: Webhooks,
 }
 
 impl Application {
@@ -70,13 +72,14 @@ impl Application {
         });
         let apps = Apps::default();
         let api = api::Api::new(config, database.store.clone(), apps.clone())?;
+        let webhooks = Webhooks::new(&settings, database.store.clone(), apps.clone())?;
         let hub = Hub::new(settings.hub(), apps.clone(), api.gate());
         api.attach(hub.clone());
         tenants.serve(Vec::new(), &apps, &api);
         let health = Health::new(database.store.clone());
         let store = database.store.clone();
         let upkeep = Upkeep { store, tenants, apps, api: api.clone(), health: health.clone(), demo: settings.demo };
-        Ok(Self { public, internal, settings, database, hub, api, health, demo, upkeep })
+        Ok(Self { public, internal, settings, database, hub, api, health, demo, upkeep, webhooks })
     }
 
     /// Where sockets, REST and the Pusher HTTP API are; a port 0 is resolved.
@@ -108,7 +111,8 @@ impl Application {
         let public_listener = self.public.try_clone()?;
         let (public, public_handle) = self.serve_public()?;
         let (internal, internal_handle) = self.serve_internal()?;
-        let Self { settings, database, hub, health, upkeep, .. } = self;
+        let Self { settings, database, hub, health, upkeep, webhooks, .. } = self;
+        let webhooks = webhooks.start();
         let upkeep = tokio::spawn(upkeep.run());
         let mut public = tokio::spawn(public);
         let mut internal = tokio::spawn(internal);
@@ -120,6 +124,7 @@ impl Application {
         tracing::info!(sockets = hub.socket_count(), "stopping");
         health.drain();
         upkeep.abort();
+        webhooks.hold();
         if ended.is_none() {
             let hurry = pin!(hurry);
             tokio::select! {
@@ -128,6 +133,7 @@ impl Application {
             }
         }
         tokio::join!(public_handle.stop(false), internal_handle.stop(false));
+        webhooks.stop().await;
         database.close().await;
         tracing::info!("stopped");
         match ended {

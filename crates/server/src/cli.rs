@@ -1,9 +1,13 @@
 //! The command line.
 
+pub mod webhook;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+
+use webhook::WebhookCommand;
 
 /// A self-hosted realtime hub: sockets, chat and publishing on one binary and one Postgres.
 #[derive(Debug, Parser)]
@@ -37,6 +41,12 @@ pub enum Command {
         /// Which of both.
         #[command(subcommand)]
         command: AppCommand,
+    },
+    /// Say who is told what happens on channels, and look after what could not be told.
+    Webhook {
+        /// Which of these.
+        #[command(subcommand)]
+        command: WebhookCommand,
     },
 }
 

@@ -2,6 +2,7 @@
 
 mod apps;
 mod serve;
+mod webhooks;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -45,6 +46,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Token(token) => print_token(&settings, &token).await,
         Command::App { command: AppCommand::Create(app) } => apps::create(&settings, app).await,
         Command::App { command: AppCommand::List } => apps::list(&settings).await,
+        Command::Webhook { command } => webhooks::run(&settings, command).await,
     }
 }
 

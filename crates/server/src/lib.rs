@@ -5,6 +5,7 @@
 //! application      composed, served, stopped         upkeep    schema, apps of the database
 //! database         private Postgres or elsewhere     tenants   configured apps and stored ones
 //! health           live and ready                    demo, page  the demo's people and page
+//! webhooks         what the hub sees, on its way to the apps' backends
 //! ```
 
 pub mod application;
@@ -20,6 +21,7 @@ mod secrets;
 pub mod settings;
 mod tenants;
 mod upkeep;
+pub mod webhooks;
 
 pub use application::Application;
 pub use settings::Settings;

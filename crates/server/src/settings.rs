@@ -5,6 +5,7 @@
 
 mod check;
 mod sources;
+mod webhooks;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 pub use sources::DEFAULTS;
+pub use webhooks::{Webhook, Webhooks};
 
 /// One line that says which key is wrong and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +47,7 @@ pub struct Settings {
     pub socket: Socket,
     pub chat: Chat,
     pub http: Http,
+    pub webhooks: Webhooks,
     pub log: Log,
 }
 
@@ -86,6 +89,8 @@ pub struct App {
     pub protected_channels: bool,
     #[serde(default)]
     pub api_keys: Vec<SecretString>,
+    #[serde(default)]
+    pub webhooks: Vec<Webhook>,
 }
 
 fn yes() -> bool {

@@ -14,6 +14,7 @@ pub(super) fn check(settings: &Settings) -> Checked {
     ranges(settings)?;
     database(settings)?;
     apps(&settings.apps)?;
+    settings.webhooks.check(&settings.apps)?;
     auth(settings)?;
     tracing_subscriber::EnvFilter::try_new(&settings.log.level)
         .map(drop)
@@ -59,7 +60,7 @@ fn ranges(settings: &Settings) -> Checked {
     within("http.event_bytes_max", http.event_bytes_max, 1, 16_777_216)
 }
 
-fn within<T: PartialOrd + Display>(key: &str, value: T, min: T, max: T) -> Checked {
+pub(super) fn within<T: PartialOrd + Display>(key: &str, value: T, min: T, max: T) -> Checked {
     match value >= min && value <= max {
         true => Ok(()),
         false => Err(BadSetting::new(key, format!("must be {min} to {max}, not {value}"))),

@@ -16,7 +16,17 @@ pub const DEFAULTS: &str = include_str!("../../config.default.toml");
 const FILE: &str = "kabar.toml";
 const PREFIX: &str = "KABAR__";
 /// Keys without a default whose values are no strings: a variable's text is read as JSON.
-const STRUCTURED: [&str; 5] = ["apps", "api_keys", "public_keys", "client_events", "protected_channels"];
+const STRUCTURED: [&str; 9] = [
+    "apps",
+    "api_keys",
+    "public_keys",
+    "client_events",
+    "protected_channels",
+    "webhooks",
+    "events",
+    "headers",
+    "batching",
+];
 
 pub(super) fn read(
     file: Option<&Path>,
@@ -109,6 +119,7 @@ fn value_at(defaults: &Table, path: &[String], text: &str) -> Result<Value, &'st
     match default {
         Some(Value::Integer(_)) => text.trim().parse().map(Value::Integer).map_err(|_| "must be a whole number"),
         Some(Value::Boolean(_)) => text.trim().parse().map(Value::Boolean).map_err(|_| "must be true or false"),
+        Some(Value::Array(_)) => serde_json::from_str(text).map_err(|_| "must be JSON"),
         None if named => serde_json::from_str(text).map_err(|_| "must be JSON"),
         _ => Ok(Value::String(text.to_owned())),
     }
