@@ -15,3 +15,5 @@ mod rooms;
 mod schema;
 #[path = "store/support.rs"]
 mod support;
+#[path = "store/webhooks.rs"]
+mod webhooks;
