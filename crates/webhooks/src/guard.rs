@@ -216,11 +216,15 @@ fn is_global_v4(address: Ipv4Addr) -> bool {
 fn is_global_v6(address: Ipv6Addr) -> bool {
     // Only 2000::/3 is handed out. That leaves out ::1, ::, mapped and NAT64 addresses, fc00::/7, fe80::/10, ff00::/8.
     let [first, second, ..] = address.segments();
-    // Teredo and other protocols, documentation, 6to4, documentation.
-    let special = (first == 0x2001 && second < 0x200)
-        || (first == 0x2001 && second == 0xdb8)
-        || first == 0x2002
-        || (first == 0x3fff && second < 0x1000);
+    let special = match first {
+        // Teredo and other protocols; documentation.
+        0x2001 => second < 0x200 || second == 0xdb8,
+        // 6to4.
+        0x2002 => true,
+        // Documentation.
+        0x3fff => second < 0x1000,
+        _ => false,
+    };
     first & 0xe000 == 0x2000 && !special
 }
 

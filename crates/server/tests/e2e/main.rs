@@ -6,3 +6,4 @@ mod cli;
 mod kabar;
 mod lifecycle;
 mod page;
+mod webhooks;

@@ -97,8 +97,8 @@ async fn a_lease_keeps_others_away_until_it_ends_and_fences_whoever_had_it() {
         let to = endpoint("1");
         create(conn, &to).unwrap();
         let one = delivery(&to, "a", "body");
-        assert_eq!(enqueue(conn, &[one.clone()], &[], &[], at(0)).unwrap(), 1);
-        assert_eq!(enqueue(conn, &[one.clone()], &[], &[], at(0)).unwrap(), 0, "once is enough");
+        assert_eq!(enqueue(conn, std::slice::from_ref(&one), &[], &[], at(0)).unwrap(), 1);
+        assert_eq!(enqueue(conn, std::slice::from_ref(&one), &[], &[], at(0)).unwrap(), 0, "once is enough");
         let first = claim(conn, 0).remove(0);
         assert_eq!((first.id, first.attempt, first.first_attempt_at), (one.id, 1, at(0)));
         assert_eq!(first.headers["X-A"], "b");
