@@ -30,6 +30,9 @@ use crate::{limits, page};
 /// How long requests that are under way at a stop may still take.
 const REQUESTS_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long webhooks may take to be stored when told again to stop.
+const HURRIED_PATIENCE: Duration = Duration::from_secs(1);
+
 /// How long answers may take to leave once every request is done; idle connections are cut after it.
 const STOP_SECONDS: u64 = 1;
 
@@ -125,15 +128,22 @@ impl Application {
         health.drain();
         upkeep.abort();
         webhooks.hold();
+        let mut hurry = pin!(hurry);
+        let mut hurried = false;
         if ended.is_none() {
-            let hurry = pin!(hurry);
             tokio::select! {
                 () = drain(&settings, &hub, &health, &public_handle, public_listener) => {}
-                () = hurry => tracing::warn!("told again to stop: not waiting for sockets and requests"),
+                () = &mut hurry => {
+                    tracing::warn!("told again to stop: not waiting for sockets and requests");
+                    hurried = true;
+                }
             }
         }
         tokio::join!(public_handle.stop(false), internal_handle.stop(false));
-        webhooks.stop().await;
+        match hurried {
+            false => tokio::select! { () = webhooks.stop() => {}, () = hurry => {} },
+            true => drop(tokio::time::timeout(HURRIED_PATIENCE, webhooks.stop()).await),
+        }
         database.close().await;
         tracing::info!("stopped");
         match ended {

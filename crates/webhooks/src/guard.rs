@@ -6,12 +6,13 @@
 //! differently, never happens.
 
 use std::future::Future;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs};
 use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use reqwest::dns::{Addrs, Name, Resolving};
+use tokio::sync::Semaphore;
 use url::{Host, Url};
 
 /// The most characters of a URL.
@@ -77,15 +78,34 @@ pub trait Resolve: Send + Sync + 'static {
     fn resolve(&self, host: String) -> Pin<Box<dyn Future<Output = std::io::Result<Vec<IpAddr>>> + Send>>;
 }
 
-/// The operating system's resolver.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SystemResolver;
+/// The most names that [`SystemResolver`] looks up at once.
+const LOOKUPS_MAX: usize = 64;
+
+/// The operating system's resolver. It holds a thread for as long as a name server takes, which may be longer than
+/// anybody waits: so there is a bound.
+#[derive(Clone, Debug)]
+pub struct SystemResolver {
+    turns: Arc<Semaphore>,
+}
+
+impl Default for SystemResolver {
+    fn default() -> Self {
+        Self { turns: Arc::new(Semaphore::new(LOOKUPS_MAX)) }
+    }
+}
 
 impl Resolve for SystemResolver {
     fn resolve(&self, host: String) -> Pin<Box<dyn Future<Output = std::io::Result<Vec<IpAddr>>> + Send>> {
+        let turns = Arc::clone(&self.turns);
         Box::pin(async move {
-            let found = tokio::net::lookup_host((host.as_str(), 0)).await?;
-            Ok(found.map(|address| address.ip()).collect())
+            let turn = turns.acquire_owned().await.map_err(std::io::Error::other)?;
+            let lookup = tokio::task::spawn_blocking(move || {
+                let found = (host.as_str(), 0).to_socket_addrs()?.map(|address| address.ip()).collect();
+                // Only now: whoever asked may be gone, but the thread was not.
+                drop(turn);
+                Ok(found)
+            });
+            lookup.await.map_err(std::io::Error::other)?
         })
     }
 }
@@ -233,7 +253,7 @@ mod tests {
     use super::*;
 
     fn guard(allowed: &[&str]) -> Guard {
-        Guard::new(allowed.iter().map(|text| text.parse().unwrap()).collect(), Arc::new(SystemResolver))
+        Guard::new(allowed.iter().map(|text| text.parse().unwrap()).collect(), Arc::new(SystemResolver::default()))
     }
 
     #[test]
@@ -327,7 +347,7 @@ mod tests {
             assert!(bad.parse::<Allowed>().is_err(), "{bad}");
         }
         assert!(
-            super::Guard::new(vec!["0.0.0.0/0".parse().unwrap()], Arc::new(SystemResolver))
+            super::Guard::new(vec!["0.0.0.0/0".parse().unwrap()], Arc::new(SystemResolver::default()))
                 .check("http://127.0.0.1/")
                 .is_ok()
         );

@@ -3,10 +3,12 @@
 //! While Postgres is away, the batch at hand is kept and tried again, and the tracker gathers: states, which coalesce,
 //! and events up to a bound.
 
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use protocol::AppId;
 use store::webhooks::{self as rows, Endpoint, NewDelivery};
 use store::{Error, Store};
 use tokio::sync::{Notify, watch};
@@ -24,8 +26,8 @@ const ENTRIES_MAX: usize = 500;
 const REFRESH_EVERY: Duration = Duration::from_secs(5);
 const RETRY_FIRST: Duration = Duration::from_millis(200);
 const RETRY_LAST: Duration = Duration::from_secs(5);
-/// How often a batch may fail with an error that is not Postgres being away.
-const REFUSALS_MAX: u32 = 5;
+/// How often Postgres may refuse one event for a reason of its own before the event is dropped.
+const REFUSALS_MAX: u32 = 2;
 /// How long a stop waits for the last batches.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(5);
 /// Dead letters that one refresh removes at most.
@@ -41,8 +43,11 @@ pub struct Recorder {
     config: Config,
     clock: Arc<dyn Clock>,
     enqueued: Arc<Notify>,
-    at_hand: Option<Arc<AtHand>>,
+    /// Normally one; an event each of a batch that Postgres has refused.
+    at_hand: VecDeque<Arc<AtHand>>,
     refusals: u32,
+    /// The apps that had endpoints when they were read last.
+    apps: Option<HashSet<AppId>>,
 }
 
 /// A batch on its way. Planned once: however often it is tried, its deliveries keep their ids.
@@ -63,7 +68,18 @@ impl Recorder {
         clock: Arc<dyn Clock>,
         enqueued: Arc<Notify>,
     ) -> Self {
-        Self { store, tracker, endpoints, configured, config, clock, enqueued, at_hand: None, refusals: 0 }
+        Self {
+            store,
+            tracker,
+            endpoints,
+            configured,
+            config,
+            clock,
+            enqueued,
+            at_hand: VecDeque::new(),
+            refusals: 0,
+            apps: None,
+        }
     }
 
     /// Reads what was told before, and the endpoints. Comes first.
@@ -98,9 +114,12 @@ impl Recorder {
             })
             .await?;
         self.endpoints.replace(endpoints);
-        let apps = self.endpoints.apps().unwrap_or_default();
-        for app in self.tracker.keep_only(&apps) {
-            self.store.run(move |conn| rows::forget_app(conn, &app)).await?;
+        let apps = self.endpoints.apps();
+        if self.apps != apps {
+            for app in self.tracker.keep_only(&apps.clone().unwrap_or_default()) {
+                self.store.run(move |conn| rows::forget_app(conn, &app)).await?;
+            }
+            self.apps = apps;
         }
         Ok(())
     }
@@ -110,41 +129,59 @@ impl Recorder {
     /// # Errors
     /// The database's: what was to be stored is kept for the next step.
     pub async fn step(&mut self) -> Result<bool, Error> {
-        let at_hand = match &self.at_hand {
-            Some(at_hand) => Arc::clone(at_hand),
-            None => {
-                let batch = self.tracker.take(ENTRIES_MAX);
-                if batch.events.is_empty() {
-                    return Ok(!self.tracker.is_empty());
-                }
-                let now = self.clock.now();
-                let deliveries = plan(&batch.events, &self.endpoints, &self.config, now);
-                // Kept from here on: a step that is cut short must not lose it.
-                Arc::clone(self.at_hand.insert(Arc::new(AtHand { batch, deliveries, now })))
+        if self.at_hand.is_empty() {
+            let batch = self.tracker.take(ENTRIES_MAX);
+            if batch.events.is_empty() {
+                return Ok(!self.tracker.is_empty());
             }
-        };
+            // Kept from here on: a step that is cut short must not lose it.
+            self.at_hand.push_back(self.planned(batch));
+        }
+        let Some(at_hand) = self.at_hand.front().cloned() else { return Ok(false) };
         let work = Arc::clone(&at_hand);
         let stored = self.store.run(move |conn| {
             let AtHand { batch, deliveries, now } = &*work;
             rows::enqueue(conn, deliveries, &batch.there, &batch.gone, *now)
         });
-        let stored = stored.await;
-        match stored {
+        match stored.await {
             Ok(0) => {}
             Ok(_) => self.enqueued.notify_one(),
-            Err(Error::Query(cause)) if self.refusals >= REFUSALS_MAX => {
-                let events = at_hand.batch.events.len();
-                tracing::error!(%cause, events, "{events} events for webhooks cannot be stored: they are lost");
+            Err(Error::Query(cause)) => {
+                if !self.refused(&at_hand, cause) {
+                    return Ok(true);
+                }
             }
-            Err(error) => {
-                self.refusals += u32::from(matches!(error, Error::Query(_)));
-                return Err(error);
-            }
+            Err(error) => return Err(error),
         }
         self.refusals = 0;
-        self.at_hand = None;
+        self.at_hand.pop_front();
         self.tracker.confirm(&at_hand.batch);
         Ok(true)
+    }
+
+    fn planned(&self, batch: Batch) -> Arc<AtHand> {
+        let now = self.clock.now();
+        let deliveries = plan(&batch.events, &self.endpoints, &self.config, now);
+        Arc::new(AtHand { batch, deliveries, now })
+    }
+
+    /// Postgres is there but refuses the batch at hand: its events are tried one by one, so that none takes others with
+    /// it. Whether it was a single one that is given up.
+    fn refused(&mut self, at_hand: &AtHand, cause: Box<dyn std::error::Error + Send + Sync>) -> bool {
+        if at_hand.batch.events.len() > 1 {
+            let singles: Vec<_> = at_hand.batch.singles().into_iter().map(|batch| self.planned(batch)).collect();
+            self.at_hand.pop_front();
+            self.at_hand.extend(singles);
+            return false;
+        }
+        self.refusals += 1;
+        let is_given_up = self.refusals >= REFUSALS_MAX;
+        if is_given_up {
+            for (app, event) in &at_hand.batch.events {
+                tracing::error!(app.id = %app, event = %event.kind(), %cause, "an event cannot be stored for webhooks: it is lost");
+            }
+        }
+        is_given_up
     }
 
     /// Works until `stop` is true, then stores what is left, as long as that takes no more than a few seconds.

@@ -67,6 +67,27 @@ pub struct Batch {
     pub gone: Vec<Occupant>,
 }
 
+impl Batch {
+    /// A batch for each event, in the same order.
+    pub(crate) fn singles(&self) -> Vec<Self> {
+        let (mut there, mut gone) = (self.there.iter(), self.gone.iter());
+        let single = |(app, event): &(AppId, Event)| {
+            // Of each list, the occupants stand in the order of their events.
+            let next = |told: bool, list: &mut std::slice::Iter<'_, Occupant>| {
+                told.then(|| list.next().cloned()).flatten().into_iter().collect()
+            };
+            let comes = matches!(event, Event::ChannelOccupied { .. } | Event::MemberAdded { .. });
+            let goes = matches!(event, Event::ChannelVacated { .. } | Event::MemberRemoved { .. });
+            Self {
+                events: vec![(app.clone(), event.clone())],
+                there: next(comes, &mut there),
+                gone: next(goes, &mut gone),
+            }
+        };
+        self.events.iter().map(single).collect()
+    }
+}
+
 impl Tracker {
     /// Knows of nobody yet.
     pub fn new(config: &Config, clock: Arc<dyn Clock>) -> Self {

@@ -89,7 +89,7 @@ impl Webhooks {
     pub fn guard(&self) -> Result<Guard, BadSetting> {
         let allowed: Result<Vec<Allowed>, _> = self.allowed_hosts.iter().map(|host| host.parse()).collect();
         match allowed {
-            Ok(allowed) => Ok(Guard::new(allowed, Arc::new(SystemResolver))),
+            Ok(allowed) => Ok(Guard::new(allowed, Arc::new(SystemResolver::default()))),
             Err(error) => Err(BadSetting::new("webhooks.allowed_hosts", error.to_string())),
         }
     }

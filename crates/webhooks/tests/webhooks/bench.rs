@@ -83,7 +83,7 @@ pub(crate) fn config() -> Config {
 
 pub(crate) fn poster(config: &Config) -> Poster {
     let allowed = config.allowed_hosts.iter().map(|host| host.parse().unwrap()).collect();
-    Poster::new(Guard::new(allowed, Arc::new(SystemResolver)), config.timeout).unwrap()
+    Poster::new(Guard::new(allowed, Arc::new(SystemResolver::default())), config.timeout).unwrap()
 }
 
 pub(crate) fn credentials(app: &AppId) -> Option<(AppKey, Signer)> {

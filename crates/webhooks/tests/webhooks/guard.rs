@@ -41,7 +41,7 @@ async fn post(poster: &Poster, url: &str) -> Result<(), PostError> {
 async fn no_spelling_of_loopback_is_called() {
     let canary = Receiver::start().await;
     let port = canary.addr.port();
-    let poster = poster(&[], Arc::new(SystemResolver), TIMEOUT);
+    let poster = poster(&[], Arc::new(SystemResolver::default()), TIMEOUT);
     for host in [
         "127.0.0.1",
         "2130706433",
@@ -93,7 +93,7 @@ async fn a_name_that_changes_its_address_after_it_was_vetted_leads_nowhere_else(
 #[tokio::test]
 async fn a_redirect_is_a_failure_and_is_not_followed() {
     let (mut door, canary) = (Receiver::start().await, Receiver::start().await);
-    let poster = poster(&["127.0.0.1"], Arc::new(SystemResolver), TIMEOUT);
+    let poster = poster(&["127.0.0.1"], Arc::new(SystemResolver::default()), TIMEOUT);
     for status in [301, 302, 303, 307, 308] {
         let answer =
             format!("HTTP/1.1 {status} Go\r\nlocation: {}\r\ncontent-length: 0\r\n\r\n", canary.url()).into_bytes();
@@ -121,7 +121,7 @@ async fn an_allowed_name_is_called_with_its_own_host_header() {
 #[tokio::test]
 async fn an_answer_that_never_ends_or_never_comes_holds_nobody_for_longer_than_the_timeout() {
     let receiver = Receiver::start().await;
-    let poster = poster(&["127.0.0.1"], Arc::new(SystemResolver), Duration::from_millis(300));
+    let poster = poster(&["127.0.0.1"], Arc::new(SystemResolver::default()), Duration::from_millis(300));
     let (gone, went) = tokio::sync::oneshot::channel();
     receiver.will_answer([Answer::Silence(gone)]);
     assert_eq!(post(&poster, &receiver.url()).await, Err(PostError::Timeout));

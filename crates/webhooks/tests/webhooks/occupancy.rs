@@ -95,6 +95,22 @@ async fn while_postgres_is_away_everything_is_kept_and_told_afterwards_once() {
 }
 
 #[tokio::test]
+async fn an_event_that_postgres_refuses_takes_no_other_with_it() {
+    let mut receiver = Receiver::start().await;
+    let mut of = endpoint("1", &receiver.url());
+    of.batching = true;
+    let (_db, mut node) = Bench::with(vec![of], config()).await;
+    let bad = added("presence-a", "nul\0");
+    node.observe("1", [occupied("presence-a"), bad, added("presence-a", "u")]);
+    node.settle().await;
+    assert_eq!(events(&mut receiver), ["channel_occupied presence-a", "member_added presence-a"]);
+    assert_eq!(node.told().await, 2);
+    node.observe("1", [removed("presence-a", "u"), vacated("presence-a")]);
+    node.after(TimeDelta::seconds(3)).await;
+    assert_eq!(events(&mut receiver), ["member_removed presence-a", "channel_vacated presence-a"]);
+}
+
+#[tokio::test]
 async fn an_app_without_endpoints_is_forgotten() {
     let receiver = Receiver::start().await;
     let of = endpoint("1", &receiver.url());
