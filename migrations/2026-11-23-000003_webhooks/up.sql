@@ -27,7 +27,7 @@ CREATE TABLE webhook_deliveries (
     endpoint_id      UUID NOT NULL,
     order_key        TEXT NOT NULL,
     body             TEXT NOT NULL,
-    state            TEXT NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'dead')),
+    state            TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'pending', 'dead')),
     attempts         INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
     next_attempt_at  TIMESTAMPTZ NOT NULL,
     lease            UUID,
@@ -42,7 +42,8 @@ CREATE TABLE webhook_deliveries (
 COMMENT ON TABLE webhook_deliveries IS 'Requests to send to webhook endpoints. A delivered one is deleted.';
 COMMENT ON COLUMN webhook_deliveries.id IS 'The same for every attempt: X-Kabar-Webhook-Id.';
 COMMENT ON COLUMN webhook_deliveries.seq IS 'Order of sending within endpoint and order_key; a replayed one goes to the end.';
-COMMENT ON COLUMN webhook_deliveries.order_key IS 'Within one endpoint, only the oldest pending delivery of a key is sent: the channel, or empty for an endpoint with batching.';
+COMMENT ON COLUMN webhook_deliveries.order_key IS 'Within one endpoint, only the oldest delivery of a key is pending: the channel, or empty for an endpoint with batching.';
+COMMENT ON COLUMN webhook_deliveries.state IS 'waiting: behind another one of its order_key. pending: to be sent once it is due. dead: given up.';
 COMMENT ON COLUMN webhook_deliveries.body IS 'Exactly the bytes that are signed and sent.';
 COMMENT ON COLUMN webhook_deliveries.attempts IS 'Counted before sending.';
 COMMENT ON COLUMN webhook_deliveries.next_attempt_at IS 'When it is due; while it is leased, when the lease ends.';
@@ -50,7 +51,7 @@ COMMENT ON COLUMN webhook_deliveries.lease IS 'Token of who is sending it. Whoev
 COMMENT ON COLUMN webhook_deliveries.first_attempt_at IS 'Retries end a while after it. Set to created_at where it had to wait behind one that was given up.';
 
 CREATE INDEX webhook_deliveries_due ON webhook_deliveries (app_id, endpoint_id, next_attempt_at) WHERE state = 'pending';
-CREATE INDEX webhook_deliveries_order ON webhook_deliveries (app_id, endpoint_id, order_key, seq) WHERE state = 'pending';
+CREATE INDEX webhook_deliveries_order ON webhook_deliveries (app_id, endpoint_id, order_key, seq) WHERE state <> 'dead';
 CREATE INDEX webhook_deliveries_dead ON webhook_deliveries (app_id, dead_at) WHERE state = 'dead';
 CREATE INDEX webhook_deliveries_prune ON webhook_deliveries (dead_at) WHERE state = 'dead';
 

@@ -6,8 +6,10 @@ use diesel::sql_types::{Array, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use protocol::AppId;
 use uuid::Uuid;
 
+use super::queue::promote;
 use crate::schema::webhook_deliveries::{self, columns as d};
 use crate::schema::webhook_endpoints;
+use crate::transaction::transaction;
 use crate::{Error, PgConnection};
 
 /// A delivery that was given up.
@@ -27,7 +29,7 @@ pub struct DeadLetter {
     pub last_error: Option<String>,
     /// When it was given up.
     pub dead_at: Option<DateTime<Utc>>,
-    /// When it was enqueued.
+    /// When it was enqueued, or replayed last.
     pub created_at: DateTime<Utc>,
 }
 
@@ -55,24 +57,40 @@ pub fn dead_letters(conn: &mut PgConnection, app: &AppId, limit: i64) -> Result<
 /// Sends dead letters of the app again, all or those named, in their old order and behind what is pending. Their ids
 /// stay, their attempts begin anew. How many there were.
 pub fn replay(conn: &mut PgConnection, app: &AppId, ids: Option<&[Uuid]>, now: DateTime<Utc>) -> Result<usize, Error> {
-    // The new numbers are drawn in the order of the old ones.
-    let replayed = diesel::sql_query(
-        "WITH chosen AS MATERIALIZED (
-             SELECT id FROM webhook_deliveries
-             WHERE app_id = $1 AND state = 'dead' AND ($2 IS NULL OR id = ANY ($2))
-             ORDER BY seq FOR UPDATE
-         ), numbered AS MATERIALIZED (
-             SELECT id, nextval(pg_get_serial_sequence('webhook_deliveries', 'seq')) AS seq FROM chosen
-         )
-         UPDATE webhook_deliveries AS d
-         SET state = 'pending', dead_at = NULL, attempts = 0, first_attempt_at = NULL, lease = NULL,
-             next_attempt_at = $3, seq = numbered.seq
-         FROM numbered WHERE d.app_id = $1 AND d.id = numbered.id",
-    )
-    .bind::<Text, _>(app.as_str())
-    .bind::<Nullable<Array<SqlUuid>>, _>(ids)
-    .bind::<Timestamptz, _>(now);
-    Ok(replayed.execute(conn)?)
+    transaction(conn, |conn| {
+        let endpoints = webhook_endpoints::table.filter(webhook_endpoints::app_id.eq(app));
+        let locked = endpoints.order(webhook_endpoints::id).select(webhook_endpoints::id).for_no_key_update();
+        locked.load::<Uuid>(conn)?;
+        // The new numbers are drawn in the order of the old ones.
+        let replayed: Vec<Replayed> = diesel::sql_query(
+            "WITH chosen AS MATERIALIZED (
+                 SELECT id FROM webhook_deliveries
+                 WHERE app_id = $1 AND state = 'dead' AND ($2 IS NULL OR id = ANY ($2))
+                 ORDER BY seq FOR UPDATE
+             ), numbered AS MATERIALIZED (
+                 SELECT id, nextval(pg_get_serial_sequence('webhook_deliveries', 'seq')) AS seq FROM chosen
+             )
+             UPDATE webhook_deliveries AS d
+             SET state = 'waiting', dead_at = NULL, attempts = 0, first_attempt_at = NULL, lease = NULL,
+                 next_attempt_at = $3, created_at = $3, seq = numbered.seq
+             FROM numbered WHERE d.app_id = $1 AND d.id = numbered.id
+             RETURNING d.endpoint_id, d.order_key",
+        )
+        .bind::<Text, _>(app.as_str())
+        .bind::<Nullable<Array<SqlUuid>>, _>(ids)
+        .bind::<Timestamptz, _>(now)
+        .load(conn)?;
+        promote(conn, &replayed.iter().map(|one| (app.as_str(), one.endpoint_id, one.order_key.as_str())).collect())?;
+        Ok(replayed.len())
+    })
+}
+
+#[derive(QueryableByName)]
+struct Replayed {
+    #[diesel(sql_type = SqlUuid)]
+    endpoint_id: Uuid,
+    #[diesel(sql_type = Text)]
+    order_key: String,
 }
 
 /// Removes dead letters of the app, all or those named. How many there were.

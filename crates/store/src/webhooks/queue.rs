@@ -1,10 +1,11 @@
 //! The queue: enqueued with what was told, claimed with a lease, finished by whoever still holds it.
 //!
-//! Order: within one endpoint only the oldest pending delivery of an order key can be claimed. One that waits for its
-//! retry holds up those behind it, and nothing else. A lease that runs out can be claimed again, so a delivery may be
-//! sent twice but is never lost.
+//! Order: within one endpoint only the oldest delivery of an order key is pending, and can be claimed; those behind it
+//! wait until it is delivered or given up, and nothing else does. Whatever adds to an endpoint's deliveries or takes one
+//! away does so under the endpoint's lock, so that the next one is never overlooked. A lease that runs out can be claimed
+//! again, so a delivery may be sent twice but is never lost.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -50,15 +51,16 @@ pub fn enqueue(
 ) -> Result<usize, Error> {
     transaction(conn, |conn| {
         let wanted: HashSet<Uuid> = deliveries.iter().map(|delivery| delivery.endpoint).collect();
-        // Locked: one that is removed meanwhile would fail the whole transaction.
+        // In one order, so that two who do this do not wait for each other.
         let enabled: Vec<(AppId, Uuid)> = webhook_endpoints::table
             .filter(webhook_endpoints::enabled.and(webhook_endpoints::id.eq_any(wanted)))
             .select((webhook_endpoints::app_id, webhook_endpoints::id))
-            .for_key_share()
+            .order((webhook_endpoints::app_id, webhook_endpoints::id))
+            .for_no_key_update()
             .load(conn)?;
         let enabled: HashSet<(AppId, Uuid)> = enabled.into_iter().collect();
-        let known = deliveries.iter().filter(|one| enabled.contains(&(one.app.clone(), one.endpoint)));
-        let rows: Vec<_> = known
+        let known = || deliveries.iter().filter(|one| enabled.contains(&(one.app.clone(), one.endpoint)));
+        let rows: Vec<_> = known()
             .map(|delivery| {
                 (
                     d::app_id.eq(&delivery.app),
@@ -78,6 +80,7 @@ pub fn enqueue(
                 .on_conflict_do_nothing()
                 .execute(conn)?;
         }
+        promote(conn, &known().map(|one| (one.app.as_str(), one.endpoint, one.order_key.as_str())).collect())?;
         let columns = |occupant: &Occupant| {
             (
                 webhook_occupancy::app_id.eq(occupant.app.clone()),
@@ -94,6 +97,32 @@ pub fn enqueue(
         remove(conn, gone)?;
         Ok(enqueued)
     })
+}
+
+/// Whose turn it is among the deliveries of these order keys: the oldest, if that is waiting. Under the endpoints' locks.
+pub(super) fn promote(conn: &mut PgConnection, keys: &BTreeSet<(&str, Uuid, &str)>) -> QueryResult<usize> {
+    diesel::sql_query(
+        "UPDATE webhook_deliveries AS d SET state = 'pending'
+         FROM unnest($1, $2, $3) AS k (app_id, endpoint_id, order_key)
+         CROSS JOIN LATERAL (
+             SELECT q.id, q.state FROM webhook_deliveries AS q
+             WHERE q.app_id = k.app_id AND q.endpoint_id = k.endpoint_id AND q.order_key = k.order_key
+                 AND q.state <> 'dead'
+             ORDER BY q.seq LIMIT 1
+         ) AS first
+         WHERE first.state = 'waiting' AND d.app_id = k.app_id AND d.id = first.id",
+    )
+    .bind::<Array<Text>, _>(keys.iter().map(|key| key.0).collect::<Vec<_>>())
+    .bind::<Array<SqlUuid>, _>(keys.iter().map(|key| key.1).collect::<Vec<_>>())
+    .bind::<Array<Text>, _>(keys.iter().map(|key| key.2).collect::<Vec<_>>())
+    .execute(conn)
+}
+
+/// Holds whoever else would add to the endpoint's deliveries or take one away.
+fn lock(conn: &mut PgConnection, app: &AppId, endpoint: Uuid) -> QueryResult<()> {
+    let same = webhook_endpoints::app_id.eq(app).and(webhook_endpoints::id.eq(endpoint));
+    let locked = webhook_endpoints::table.filter(same).select(webhook_endpoints::id).for_no_key_update();
+    locked.first::<Uuid>(conn).optional().map(drop)
 }
 
 fn remove(conn: &mut PgConnection, gone: &[Occupant]) -> QueryResult<usize> {
@@ -161,11 +190,6 @@ pub fn claim_due(conn: &mut PgConnection, claim: &Claim) -> Result<Vec<Claimed>,
                  SELECT q.app_id, q.id FROM webhook_deliveries AS q
                  WHERE q.app_id = e.app_id AND q.endpoint_id = e.id
                      AND q.state = 'pending' AND q.next_attempt_at <= $3
-                     AND NOT EXISTS (
-                         SELECT FROM webhook_deliveries AS earlier
-                         WHERE earlier.app_id = q.app_id AND earlier.endpoint_id = q.endpoint_id
-                             AND earlier.order_key = q.order_key AND earlier.state = 'pending'
-                             AND earlier.seq < q.seq)
                  ORDER BY q.next_attempt_at, q.seq
                  LIMIT greatest($4 - coalesce(busy.deliveries, 0), 0)
                  FOR UPDATE OF q SKIP LOCKED
@@ -191,7 +215,16 @@ pub fn claim_due(conn: &mut PgConnection, claim: &Claim) -> Result<Vec<Claimed>,
 
 /// The delivery has arrived: it is removed. `false` if somebody else holds it by now.
 pub fn delivered(conn: &mut PgConnection, claimed: &Claimed) -> Result<bool, Error> {
-    Ok(diesel::delete(webhook_deliveries::table.filter(held(claimed))).execute(conn)? == 1)
+    transaction(conn, |conn| {
+        lock(conn, &claimed.app, claimed.endpoint)?;
+        let done: Option<String> = diesel::delete(webhook_deliveries::table.filter(held(claimed)))
+            .returning(d::order_key)
+            .get_result(conn)
+            .optional()?;
+        let Some(order_key) = done else { return Ok(false) };
+        promote(conn, &[(claimed.app.as_str(), claimed.endpoint, order_key.as_str())].into())?;
+        Ok(true)
+    })
 }
 
 /// The attempt has failed: the delivery is due again `next`, or given up. `false` if somebody else holds it by now.
@@ -212,6 +245,7 @@ pub fn failed(
         return Ok(diesel::update(mine).set((released, d::next_attempt_at.eq(next))).execute(conn)? == 1);
     }
     transaction(conn, |conn| {
+        lock(conn, &claimed.app, claimed.endpoint)?;
         let given_up: Option<(String, i64)> = diesel::update(webhook_deliveries::table.filter(held(claimed)))
             .set((d::lease.eq(None::<Uuid>), d::last_error.eq(&error), d::state.eq("dead"), d::dead_at.eq(now)))
             .returning((d::order_key, d::seq))
@@ -219,16 +253,19 @@ pub fn failed(
             .optional()?;
         let Some((order_key, seq)) = given_up else { return Ok(false) };
         let behind = webhook_deliveries::table
-            .filter(d::app_id.eq(&claimed.app).and(d::endpoint_id.eq(claimed.endpoint)).and(d::order_key.eq(order_key)))
-            .filter(d::state.eq("pending").and(d::first_attempt_at.is_null()).and(d::seq.gt(seq)));
+            .filter(
+                d::app_id.eq(&claimed.app).and(d::endpoint_id.eq(claimed.endpoint)).and(d::order_key.eq(&order_key)),
+            )
+            .filter(d::state.eq("waiting").and(d::first_attempt_at.is_null()).and(d::seq.gt(seq)));
         diesel::update(behind).set(d::first_attempt_at.eq(d::created_at.nullable())).execute(conn)?;
+        promote(conn, &[(claimed.app.as_str(), claimed.endpoint, order_key.as_str())].into())?;
         Ok(true)
     })
 }
 
 /// How many deliveries of the app wait to be sent.
 pub fn pending(conn: &mut PgConnection, app: &AppId) -> Result<i64, Error> {
-    Ok(webhook_deliveries::table.filter(d::app_id.eq(app).and(d::state.eq("pending"))).count().get_result(conn)?)
+    Ok(webhook_deliveries::table.filter(d::app_id.eq(app).and(d::state.ne("dead"))).count().get_result(conn)?)
 }
 
 type Held<'a> = diesel::dsl::And<

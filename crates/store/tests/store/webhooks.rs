@@ -225,3 +225,48 @@ async fn dead_letters_are_replayed_in_their_old_order_discarded_or_pruned() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn none_is_overlooked_when_some_are_added_while_others_are_finished() {
+    let db = testkit::database().await;
+    let to = endpoint("1");
+    let made = to.clone();
+    on(&db, move |conn| assert!(create(conn, &made).unwrap())).await;
+    let mut work = tokio::task::JoinSet::new();
+    for writer in 0..4 {
+        let (store, to) = (db.store.clone(), to.clone());
+        work.spawn(async move {
+            for n in 0..25 {
+                let one = delivery(&to, ["a", "b"][n % 2], &format!("{writer}.{n}"));
+                store.run(move |conn| enqueue(conn, &[one], &[], &[], at(0))).await.unwrap();
+            }
+        });
+    }
+    for _ in 0..4 {
+        let store = db.store.clone();
+        work.spawn(async move {
+            let mut done = 0;
+            while done < 15 {
+                let finish = |conn: &mut PgConnection| {
+                    let claimed = claim(conn, 1);
+                    claimed.iter().try_fold(0, |done, one| Ok::<_, Error>(done + i32::from(delivered(conn, one)?)))
+                };
+                done += store.run(finish).await.unwrap();
+            }
+        });
+    }
+    while let Some(ended) = work.join_next().await {
+        ended.unwrap();
+    }
+    on(&db, |conn| {
+        loop {
+            let claimed = claim(conn, 1);
+            if claimed.is_empty() {
+                break;
+            }
+            claimed.iter().for_each(|one| assert!(delivered(conn, one).unwrap()));
+        }
+        assert_eq!(pending(conn, &app("1")).unwrap(), 0);
+    })
+    .await;
+}
