@@ -43,6 +43,7 @@ pub struct Settings {
     pub apps: Vec<App>,
     pub auth: Auth,
     pub socket: Socket,
+    pub history: History,
     pub chat: Chat,
     pub http: Http,
     pub log: Log,
@@ -155,6 +156,21 @@ pub struct Socket {
     pub presence_members_max: usize,
     pub presence_info_bytes_max: usize,
     pub token_grace_seconds: u64,
+    pub authorization_timeout_seconds: u64,
+    pub watchlist_max: usize,
+}
+
+/// `[history]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "see Settings")]
+pub struct History {
+    pub messages_max: u32,
+    pub seconds: u32,
+    pub bytes_max: usize,
+    pub cache_seconds: u32,
+    pub replay_messages_max: u32,
+    pub journal_queue_max: usize,
 }
 
 /// `[chat]`
@@ -247,6 +263,14 @@ impl Settings {
             presence_members_max: socket.presence_members_max,
             presence_info_bytes_max: socket.presence_info_bytes_max,
             token_grace: Duration::from_secs(socket.token_grace_seconds),
+            authorization_timeout: Duration::from_secs(socket.authorization_timeout_seconds),
+            watchlist_max: socket.watchlist_max,
+            cache_seconds: self.history.cache_seconds,
+            history_messages_max: self.history.messages_max,
+            history_seconds: self.history.seconds,
+            history_bytes_max: self.history.bytes_max,
+            replay_messages_max: self.history.replay_messages_max,
+            journal_queue_max: self.history.journal_queue_max,
             token_in_query: self.auth.token_in_query,
         }
     }

@@ -80,7 +80,7 @@ async fn a_shard_whose_inbox_is_full_refuses_and_loses_nothing_it_took() {
     let mut taken = 0;
     let refused = std::iter::repeat_with(|| {
         let data = taken.to_string();
-        let publication = Publication { event: "n", data: &data, user_id: None, except: None };
+        let publication = Publication { event: "n", data: &data, ..Publication::default() };
         let result = node.hub.publish(&app_id(), &channel_named("busy"), &publication);
         taken += usize::from(result.is_ok());
         result

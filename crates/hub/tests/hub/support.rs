@@ -115,7 +115,7 @@ impl Node {
     }
 
     pub(crate) fn publish(&self, channel: &str, event: &str, data: &str) {
-        let publication = Publication { event, data, user_id: None, except: None };
+        let publication = Publication { event, data, ..Publication::default() };
         self.hub.publish(&app_id(), &channel_named(channel), &publication).unwrap();
     }
 }

@@ -21,7 +21,7 @@ pub(super) fn check(settings: &Settings) -> Checked {
 }
 
 fn ranges(settings: &Settings) -> Checked {
-    let Settings { server, database, auth, socket, chat, http, .. } = settings;
+    let Settings { server, database, auth, socket, history, chat, http, .. } = settings;
     within("server.workers", server.workers, 0, 1024)?;
     within("server.backlog", server.backlog, 16, 65_535)?;
     within("server.drain_seconds", server.drain_seconds, 0, 600)?;
@@ -47,6 +47,14 @@ fn ranges(settings: &Settings) -> Checked {
     within("socket.presence_members_max", socket.presence_members_max, 1, 100_000)?;
     within("socket.presence_info_bytes_max", socket.presence_info_bytes_max, 2, 65_536)?;
     within("socket.token_grace_seconds", socket.token_grace_seconds, 0, 3600)?;
+    within("socket.authorization_timeout_seconds", socket.authorization_timeout_seconds, 1, 3600)?;
+    within("socket.watchlist_max", socket.watchlist_max, 0, 10_000)?;
+    within("history.messages_max", history.messages_max, 0, 100_000)?;
+    within("history.seconds", history.seconds, 1, 2_592_000)?;
+    within("history.bytes_max", history.bytes_max, 65_536, 1_099_511_627_776)?;
+    within("history.cache_seconds", history.cache_seconds, 1, 2_592_000)?;
+    within("history.replay_messages_max", history.replay_messages_max, 1, 1_000_000)?;
+    within("history.journal_queue_max", history.journal_queue_max, 16, 1_000_000)?;
     within("chat.content_chars_max", chat.content_chars_max, 1, 100_000)?;
     within("chat.typing_seconds", chat.typing_seconds, 1, 60)?;
     within("chat.unread_interval_ms", chat.unread_interval_ms, 10, 60_000)?;
