@@ -50,8 +50,11 @@ pub(crate) struct Space {
     /// Channels whose count is to be told.
     counts: Mutex<Vec<Arc<str>>>,
     /// Channels that nobody is subscribed to, by when they may be forgotten.
-    expiries: Mutex<BinaryHeap<Reverse<(u32, Arc<str>)>>>,
+    expiries: Mutex<Expiries>,
 }
+
+/// Names by the second at which they may be forgotten, earliest first.
+type Expiries = BinaryHeap<Reverse<(u32, Arc<str>)>>;
 
 /// What a socket that joined has to know.
 pub(crate) struct Joined {
