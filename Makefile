@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt edges unit stock conformance compose docs bench gen migrate doc deny clean
+.PHONY: help run test lint fmt edges unit stock conformance fuzz compose docs bench gen migrate doc deny clean
 
 PAGE := crates/server/page
 
@@ -34,6 +34,10 @@ stock: need-run need-python $(PAGE)/node_modules ## unmodified Pusher clients ag
 
 conformance: need-cc ## the Autobahn WebSocket suite (needs a Python 2.7)
 	tests/conformance/autobahn.sh
+
+FUZZ_SECONDS ?= 60
+fuzz: need-cc ## coverage-guided fuzzing of the parsers, FUZZ_SECONDS each
+	scripts/fuzz.sh $(FUZZ_SECONDS)
 
 compose: need-python ## check docker-compose.yml and Dockerfile without pulling images
 	tests/compose/check.sh
