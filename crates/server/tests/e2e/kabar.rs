@@ -42,7 +42,8 @@ pub(crate) fn command(folder: &Path) -> Command {
 
 /// Adds the app `1` and the secret of tokens.
 pub(crate) fn with_app(mut command: Command) -> Command {
-    let app = json!([{"id": "1", "key": KEY, "secret": SECRET, "api_keys": [API_KEY], "client_events": true}]);
+    let policy = json!({"client_events": true});
+    let app = json!([{"id": "1", "key": KEY, "secret": SECRET, "api_keys": [API_KEY], "policy": policy}]);
     command.env("KABAR__APPS", app.to_string()).env("KABAR__AUTH__JWT_SECRET", JWT_SECRET);
     command
 }

@@ -48,17 +48,27 @@ pub fn update_policy<E>(
     change: impl FnOnce(Value) -> Result<Policy, E>,
 ) -> Result<Policy, E>
 where
-    E: From<ChangeError> + From<DieselError>,
+    E: From<ChangeError>,
 {
-    conn.transaction(|conn| {
+    let changed = conn.transaction(|conn| {
         let stored: Option<Value> = apps::table.find(app).select(apps::policy).for_update().first(conn).optional()?;
-        let stored = stored.ok_or_else(|| ChangeError::UnknownApp(app.clone()))?;
-        let policy = change(stored)?;
-        let document = written(&policy).map_err(ChangeError::from)?;
+        let stored = stored.ok_or_else(|| Undone(ChangeError::UnknownApp(app.clone()).into()))?;
+        let policy = change(stored).map_err(Undone)?;
+        let document = written(&policy).map_err(|error| Undone(ChangeError::from(error).into()))?;
         let row = diesel::update(apps::table.find(app));
         row.set((apps::policy.eq(document), apps::updated_at.eq(now))).execute(conn)?;
         Ok(policy)
-    })
+    });
+    changed.map_err(|Undone(error)| error)
+}
+
+/// A caller's error on its way out of a transaction, so that callers need not know diesel's.
+struct Undone<E>(E);
+
+impl<E: From<ChangeError>> From<DieselError> for Undone<E> {
+    fn from(error: DieselError) -> Self {
+        Self(ChangeError::from(error).into())
+    }
 }
 
 /// Gives the app a new secret; the one that it replaces is taken as well for `overlap_for` longer, and until when is
