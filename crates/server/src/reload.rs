@@ -33,8 +33,9 @@ impl Reload {
                 for key in self.started.needs_restart(&settings) {
                     tracing::warn!(key, "{key} changed, which needs a restart");
                 }
-                tracing::info!(configured = apps.len(), "the configuration was read again");
+                let configured = apps.len();
                 self.tenants.replace_configured(apps);
+                tracing::info!(configured, "the configuration was read again");
             }
             Err(error) => {
                 tracing::error!("the configuration is bad, the apps stay as they were: {error:#}");

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 pub(crate) const KEY: &str = "e2e-key";
 pub(crate) const SECRET: &str = "e2e-secret-0123456789";
 pub(crate) const API_KEY: &str = "e2e-api-key-0123456789";
-const JWT_SECRET: &str = "e2e-jwt-secret-0123456789-0123456789";
+pub(crate) const JWT_SECRET: &str = "e2e-jwt-secret-0123456789-0123456789";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A folder that the private Postgres, which is another user where tests run as root, may walk through.
