@@ -189,3 +189,20 @@ async fn sighup_reads_the_apps_of_the_configuration_again_and_a_bad_file_changes
     becomes("the old secret is refused", async || publish(&kabar, "1", "k1", FIRST).await == StatusCode::UNAUTHORIZED)
         .await;
 }
+
+#[tokio::test]
+async fn the_app_of_the_demo_stays_when_the_configuration_is_read_again() {
+    let (folder, database) = (folder(), testkit::database().await);
+    let mut start = command(folder.path());
+    start.env("KABAR__DEMO", "true").env("KABAR__DATABASE__URL", &database.url);
+    let mut kabar = Kabar::start(&folder, start).await;
+    kabar.ready().await;
+    let app = "[[apps]]\nid = \"2\"\nkey = \"k2\"\nsecret = \"the-first-secret\"\n";
+    std::fs::write(folder.path().join("kabar.toml"), app).unwrap();
+    kabar.signal(Signal::SIGHUP);
+    kabar.logged("the configuration was read again").await;
+    assert_eq!(publish(&kabar, "2", "k2", "the-first-secret").await, StatusCode::OK);
+    let ada = kabar.post("/demo/sign-in", "", json!({"user": "ada"})).await;
+    let mut socket = Socket::connect(&kabar.public, ada["appKey"].as_str().unwrap()).await;
+    socket.sign_in(ada["token"].as_str().unwrap()).await;
+}
