@@ -5,6 +5,7 @@
 //! application      composed, served, stopped         upkeep    schema, apps of the database
 //! database         private Postgres or elsewhere     tenants   configured apps and stored ones
 //! health           live and ready                    demo, page  the demo's people and page
+//! reload           the configuration, read again
 //! ```
 
 pub mod application;
@@ -16,10 +17,12 @@ mod health;
 mod limits;
 pub mod logging;
 mod page;
+mod reload;
 mod secrets;
 pub mod settings;
 mod tenants;
 mod upkeep;
 
 pub use application::Application;
+pub use reload::Reload;
 pub use settings::Settings;

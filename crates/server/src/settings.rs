@@ -4,15 +4,18 @@
 //! is unknown or bad is a [`BadSetting`], one line that names it and never repeats a secret.
 
 mod check;
+mod policy;
 mod sources;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use serde::Deserialize;
 
+pub(crate) use policy::{changed, parse};
 pub use sources::DEFAULTS;
 
 /// One line that says which key is wrong and why.
@@ -47,6 +50,8 @@ pub struct Settings {
     pub chat: Chat,
     pub http: Http,
     pub log: Log,
+    #[serde(skip)]
+    read: sources::Read,
 }
 
 /// `[server]`
@@ -82,15 +87,13 @@ pub struct App {
     pub key: String,
     pub secret: SecretString,
     #[serde(default)]
-    pub client_events: bool,
-    #[serde(default = "yes")]
-    pub protected_channels: bool,
+    pub previous_secret: Option<SecretString>,
+    #[serde(default, deserialize_with = "sources::time")]
+    pub previous_secret_until: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub policy: protocol::Policy,
     #[serde(default)]
     pub api_keys: Vec<SecretString>,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// An algorithm with public keys.
@@ -236,6 +239,11 @@ impl Settings {
         let settings = sources::read(file, environment)?;
         check::check(&settings)?;
         Ok(settings)
+    }
+
+    /// The keys other than those of apps that `other` has another value for: what only a restart can change.
+    pub fn needs_restart(&self, other: &Self) -> Vec<String> {
+        self.read.differs(&other.read)
     }
 
     /// Whether the private Postgres is asked for.

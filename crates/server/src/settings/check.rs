@@ -6,9 +6,9 @@ use std::fmt::Display;
 use protocol::{AppId, AppKey};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{App, Auth, BadSetting, Settings};
+use super::{App, Auth, BadSetting, Settings, policy};
 
-type Checked = Result<(), BadSetting>;
+pub(super) type Checked = Result<(), BadSetting>;
 
 pub(super) fn check(settings: &Settings) -> Checked {
     ranges(settings)?;
@@ -67,7 +67,7 @@ fn ranges(settings: &Settings) -> Checked {
     within("http.event_bytes_max", http.event_bytes_max, 1, 16_777_216)
 }
 
-fn within<T: PartialOrd + Display>(key: &str, value: T, min: T, max: T) -> Checked {
+pub(super) fn within<T: PartialOrd + Display>(key: &str, value: T, min: T, max: T) -> Checked {
     match value >= min && value <= max {
         true => Ok(()),
         false => Err(BadSetting::new(key, format!("must be {min} to {max}, not {value}"))),
@@ -98,6 +98,19 @@ fn apps(apps: &[App]) -> Checked {
             return Err(BadSetting::new(key(name), error.to_string()));
         }
         secret(&key("secret"), &app.secret, 16, 256)?;
+        if let Some(previous) = &app.previous_secret {
+            secret(&key("previous_secret"), previous, 16, 256)?;
+        }
+        match (&app.previous_secret, app.previous_secret_until) {
+            (Some(_), None) => {
+                return Err(BadSetting::new(key("previous_secret_until"), "must be set with previous_secret"));
+            }
+            (None, Some(_)) => {
+                return Err(BadSetting::new(key("previous_secret"), "must be set with previous_secret_until"));
+            }
+            _ => {}
+        }
+        policy::check(&key("policy."), &app.policy)?;
         for api_key in &app.api_keys {
             secret(&key("api_keys"), api_key, 16, 256)?;
         }
