@@ -49,8 +49,9 @@ bench: need-run $(PAGE)/node_modules ## the loads of docs/performance.md, side b
 	cargo build --release --locked --package server --package benches
 	benches/run.sh
 
-gen: need-python ## generated parts of documents: the close codes of docs/protocol.md
+gen: need-python need-run ## generated parts of documents: close codes, and the table of settings
 	python3 scripts/docs.py --write
+	KABAR_WRITE_DOCS=1 cargo test --quiet --locked --package server --test configuration documentation
 
 migrate: need-run $(PAGE)/node_modules ## bring the configured database to the newest schema
 	cargo run --release --locked --package server -- migrate
