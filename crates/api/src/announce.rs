@@ -11,7 +11,7 @@
 //! | somebody left one, or it was deleted | the user's | `room-removed` |
 //! | somebody's unread count changed | the user's | `unread-count` |
 
-use hub::Hub;
+use hub::{Hub, Publication};
 use protocol::chat::{Message, Receipt, Room, RoomRemoved, Typing, UnreadCount};
 use protocol::{AppId, Protected, RoomId, UserId};
 use serde::Serialize;
@@ -31,7 +31,8 @@ pub(crate) fn message_delivered(hub: &Hub, app: &AppId, receipt: &Receipt) {
 }
 
 pub(crate) fn typing(hub: &Hub, app: &AppId, room: RoomId, sign: &Typing) {
-    publish(hub, app, &Protected::Room(room), "typing", sign);
+    // Only those who are there now care: a sign of typing is in no history.
+    announce(hub, app, &Protected::Room(room), "typing", sign, true);
 }
 
 pub(crate) fn room_updated(hub: &Hub, app: &AppId, room: &RoomUpdated) {
@@ -52,9 +53,14 @@ pub(crate) fn unread_count(hub: &Hub, app: &AppId, user: &UserId, count: UnreadC
 }
 
 fn publish(hub: &Hub, app: &AppId, to: &Protected, event: &str, data: &impl Serialize) {
+    announce(hub, app, to, event, data, false);
+}
+
+fn announce(hub: &Hub, app: &AppId, to: &Protected, event: &str, data: &impl Serialize, ephemeral: bool) {
     let data = serde_json::to_string(data).expect("these types have string keys and no fallible parts");
     // It is stored, so the request succeeded: who misses the event catches up from the store.
-    if hub.publish_protected(app, to, event, &data).is_err() {
+    let publication = Publication { event, data: &data, ephemeral, ..Publication::default() };
+    if hub.publish_protected(app, to, &publication).is_err() {
         tracing::warn!(event, "the hub was too busy to announce {event}");
     }
 }

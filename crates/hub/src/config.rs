@@ -37,6 +37,24 @@ pub struct Config {
     pub presence_info_bytes_max: usize,
     /// How long a socket outlives the token that it was signed in with; then 4009. 5 s.
     pub token_grace: Duration,
+    /// How long a socket of an app that wants authorised connections only may be neither signed in nor subscribed to a
+    /// private or presence channel; then 4009. 30 s.
+    pub authorization_timeout: Duration,
+    /// Users whose coming and going one socket may be told of; the rest of a longer list is left out, error 4302. 100.
+    pub watchlist_max: usize,
+    /// Seconds that the last event of a cache channel is kept. 1,800.
+    pub cache_seconds: u32,
+    /// Messages that a channel keeps in memory where no rule of its app says otherwise; 0 keeps none. 100.
+    pub history_messages_max: u32,
+    /// Seconds that they are kept. 300.
+    pub history_seconds: u32,
+    /// Bytes that histories and caches of all channels may take together; past it the oldest of a channel make room for
+    /// its newest. 64 MiB.
+    pub history_bytes_max: usize,
+    /// Messages that one subscriber gets of the past at most; who missed more is told to reload. 10,000.
+    pub replay_messages_max: u32,
+    /// Publications to durable channels that may wait to be stored; past it [`crate::PublishError::Busy`]. 10,000.
+    pub journal_queue_max: usize,
     /// Whether `?token=` signs a socket in. Off: URLs end up in logs.
     pub token_in_query: bool,
 }
@@ -60,6 +78,14 @@ impl Default for Config {
             presence_members_max: 100,
             presence_info_bytes_max: 1024,
             token_grace: Duration::from_secs(5),
+            authorization_timeout: Duration::from_secs(30),
+            watchlist_max: 100,
+            cache_seconds: 1800,
+            history_messages_max: 100,
+            history_seconds: 300,
+            history_bytes_max: 64 * 1024 * 1024,
+            replay_messages_max: 10_000,
+            journal_queue_max: 10_000,
             token_in_query: false,
         }
     }

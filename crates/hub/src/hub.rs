@@ -1,16 +1,22 @@
 //! The handle that the rest of the program holds.
 
-use std::sync::Arc;
+mod publish;
+
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::Bytes;
-use protocol::frame::ChannelEvent;
-use protocol::{AppId, Channel, CloseCode, Protected, SocketId, UserId};
+use protocol::{AppId, Channel, CloseCode, Position, Protected, UserId};
 
-use crate::directory::{Directory, Space};
+pub use publish::{Accepted, Busy, Publication, PublishError};
+
+use crate::directory::Directory;
 use crate::inbox::Command;
-use crate::{Apps, Config, Gate, Shard, websocket};
+use crate::journal::Keeper;
+use crate::space::Space;
+use crate::{
+    Apps, CachedEvent, ChannelInfo, Config, Gate, Journal, JournalQuery, JournalUnavailable, KeptEvent, Observer, Shard,
+};
 
 /// The hub of this node. Clones share it; every method may be called from any thread and none blocks.
 #[derive(Clone)]
@@ -19,36 +25,47 @@ pub struct Hub {
 }
 
 pub(crate) struct Shared {
-    pub(crate) config: Config,
     pub(crate) apps: Apps,
     pub(crate) gate: Arc<dyn Gate>,
     pub(crate) directory: Directory,
+    pub(crate) keeper: OnceLock<Keeper>,
     shards: AtomicU32,
 }
 
-/// An event on its way to a channel.
-#[derive(Clone, Copy, Debug)]
-pub struct Publication<'a> {
-    /// The event's name.
-    pub event: &'a str,
-    /// The payload: goes out as a string, whatever it holds.
-    pub data: &'a str,
-    /// On presence channels, who sent a client event.
-    pub user_id: Option<&'a str>,
-    /// A socket that shall not get it.
-    pub except: Option<SocketId>,
+impl Shared {
+    pub(crate) fn config(&self) -> &Config {
+        &self.directory.common.config
+    }
 }
 
-/// A shard has [`Config::inbox_bytes_max`] waiting. Nothing was published; it may be tried again soon.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("too many publications are waiting")]
-pub struct Busy;
+/// Part of a channel's history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryPage {
+    /// Where the channel is now; `None` where it keeps nothing.
+    pub position: Option<Position>,
+    /// Whether `events` are all that was asked for: where it is false, part of it is gone.
+    pub whole: bool,
+    /// Oldest first.
+    pub events: Vec<KeptEvent>,
+}
 
 impl Hub {
     /// A hub without shards: each worker thread adds its own by [`Hub::shard`].
     pub fn new(config: Config, apps: Apps, gate: Arc<dyn Gate>) -> Self {
-        let shared = Shared { config, apps, gate, directory: Directory::default(), shards: AtomicU32::new(0) };
+        let directory = Directory::new(config);
+        let shared = Shared { apps, gate, directory, keeper: OnceLock::new(), shards: AtomicU32::new(0) };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// Tells this observer what happens from now on. Only the first one counts.
+    pub fn observe_with(&self, observer: Arc<dyn Observer>) {
+        let _ = self.shared.directory.common.observer.set(observer);
+    }
+
+    /// Keeps what durable channels say in this journal; before it, publishing there is [`PublishError::Unavailable`].
+    /// Starts a task on the current Tokio runtime. Only the first journal counts.
+    pub fn keep_with(&self, journal: Arc<dyn Journal>) {
+        self.shared.keeper.get_or_init(|| Keeper::start(journal, self.shared.config().journal_queue_max));
     }
 
     /// The apps that may connect.
@@ -62,26 +79,6 @@ impl Hub {
         Shard::start(self.clone(), index)
     }
 
-    /// Publishes to the subscribers of exactly this channel name, in one order for all of them. Nobody there is fine.
-    ///
-    /// # Errors
-    /// [`Busy`], and then nobody gets it.
-    pub fn publish(&self, app: &AppId, channel: &Channel, publication: &Publication<'_>) -> Result<(), Busy> {
-        match self.space(app) {
-            Some(space) => space.publish(channel.name(), publication.except, || publication.encode(channel)),
-            None => Ok(()),
-        }
-    }
-
-    /// Publishes under every name that a protected channel has.
-    ///
-    /// # Errors
-    /// [`Busy`]; some names may have been served.
-    pub fn publish_protected(&self, app: &AppId, to: &Protected, event: &str, data: &str) -> Result<(), Busy> {
-        let publication = Publication { event, data, user_id: None, except: None };
-        to.channels().iter().try_for_each(|channel| self.publish(app, channel, &publication))
-    }
-
     /// How many sockets are subscribed.
     pub fn subscription_count(&self, app: &AppId, channel: &Channel) -> usize {
         self.space(app).map_or(0, |space| space.subscription_count(channel.name()))
@@ -92,11 +89,26 @@ impl Hub {
         self.space(app).map_or(0, |space| space.user_count(channel.name()))
     }
 
-    /// Whether a socket is signed in as the user, or subscribed to the user's own channel.
+    /// Channels that somebody is subscribed to and whose names start so, sorted by name.
+    pub fn channels(&self, app: &AppId, prefix: &str) -> Vec<ChannelInfo> {
+        self.space(app).map_or_else(Vec::new, |space| space.occupied(prefix))
+    }
+
+    /// Ids of the users in a presence channel, sorted; none for any other kind.
+    pub fn users(&self, app: &AppId, channel: &Channel) -> Vec<String> {
+        self.space(app).map_or_else(Vec::new, |space| space.member_ids(channel.name()))
+    }
+
+    /// What a cache channel holds.
+    pub fn cached(&self, app: &AppId, channel: &Channel) -> Option<CachedEvent> {
+        self.space(app)?.cached(channel.name())
+    }
+
+    /// Whether the user is online: a socket is signed in as them, or subscribed to their own channel.
     pub fn is_online(&self, app: &AppId, user: &UserId) -> bool {
         let Some(space) = self.space(app) else { return false };
         let own = || Protected::User(user.clone()).channels();
-        space.is_signed_in(user.as_str()) || own().iter().any(|name| space.subscription_count(name.name()) > 0)
+        space.users.is_online(user.as_str()) || own().iter().any(|name| space.subscription_count(name.name()) > 0)
     }
 
     /// Ends the subscriptions that the user holds to a protected channel, under every name. A subscription that is
@@ -109,9 +121,35 @@ impl Hub {
     /// Closes the sockets that are signed in as the user with 4009.
     pub fn terminate(&self, app: &AppId, user: &UserId) {
         let Some(space) = self.space(app) else { return };
-        for (socket, inbox) in space.sockets_of(user.as_str()) {
+        for (socket, inbox) in space.users.sockets(user.as_str()) {
             inbox.push(Command::Close { socket, code: CloseCode::UNAUTHORIZED });
         }
+    }
+
+    /// Reads what a channel keeps: everything after a position, or the newest.
+    ///
+    /// # Errors
+    /// [`JournalUnavailable`], only on durable channels.
+    pub async fn history(
+        &self,
+        app: &AppId,
+        channel: &Channel,
+        query: JournalQuery,
+    ) -> Result<HistoryPage, JournalUnavailable> {
+        let durable = self.shared.apps.by_id(app.as_str()).is_some_and(|app| app.policy.is_durable(channel.name()));
+        if durable {
+            let keeper = self.shared.keeper.get().ok_or(JournalUnavailable)?;
+            let page = keeper.journal.read(app.clone(), channel.clone(), query).await?;
+            let events = page.events.into_iter();
+            let events = events.map(|kept| KeptEvent { offset: kept.offset, event: kept.event, data: kept.data });
+            return Ok(HistoryPage { position: Some(page.position), whole: page.whole, events: events.collect() });
+        }
+        let kept = self.space(app).and_then(|space| space.kept(channel, &query));
+        Ok(kept.unwrap_or(HistoryPage {
+            position: None,
+            whole: !matches!(query, JournalQuery::After { .. }),
+            events: Vec::new(),
+        }))
     }
 
     /// Sockets that are connected now.
@@ -131,12 +169,5 @@ impl Hub {
 
     fn space(&self, app: &AppId) -> Option<Arc<Space>> {
         self.shared.directory.find(app)
-    }
-}
-
-impl Publication<'_> {
-    pub(crate) fn encode(&self, channel: &Channel) -> Bytes {
-        let event = ChannelEvent { event: self.event, channel: channel.name(), data: self.data, user_id: self.user_id };
-        websocket::text_frame(&event.encode())
     }
 }

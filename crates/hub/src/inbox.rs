@@ -7,25 +7,50 @@ use bytes::Bytes;
 use protocol::{CloseCode, SocketId};
 use tokio::sync::Notify;
 
-use crate::directory::ChannelId;
+use crate::channel::ChannelId;
 
 /// One thing for a shard to do.
 pub(crate) enum Command {
     /// Append the frame to every local subscriber that joined before `seq`.
-    Deliver { channel: ChannelId, seq: u64, frame: Bytes, except: Option<SocketId> },
+    Deliver { channel: ChannelId, seq: u64, frame: Outgoing, except: Option<SocketId> },
     /// End the subscriptions that this user holds to the channel.
     Revoke { channel: ChannelId, user: Arc<str> },
+    /// Queue a frame for one socket.
+    Send { socket: SocketId, frame: Bytes },
     /// Close one socket.
     Close { socket: SocketId, code: CloseCode },
     /// Close every socket with 4200, spread over the next so many seconds.
     Drain { seconds: u32 },
 }
 
+/// A frame for a channel's subscribers.
+#[derive(Clone)]
+pub(crate) struct Outgoing {
+    pub(crate) plain: Bytes,
+    /// With its offset, for subscribers who asked for that.
+    pub(crate) numbered: Option<Bytes>,
+}
+
+impl Outgoing {
+    /// The same bytes, shared with nobody.
+    pub(crate) fn copied(&self) -> Self {
+        let copy = |frame: &Bytes| Bytes::copy_from_slice(frame);
+        Self { plain: copy(&self.plain), numbered: self.numbered.as_ref().map(copy) }
+    }
+}
+
+impl From<Bytes> for Outgoing {
+    fn from(plain: Bytes) -> Self {
+        Self { plain, numbered: None }
+    }
+}
+
 impl Command {
     fn cost(&self) -> usize {
         // The fixed part keeps a flood of tiny commands bounded too.
         match self {
-            Self::Deliver { frame, .. } => frame.len() + size_of::<Self>(),
+            Self::Deliver { frame, .. } => frame.plain.len() + size_of::<Self>(),
+            Self::Send { frame, .. } => frame.len() + size_of::<Self>(),
             _ => size_of::<Self>(),
         }
     }

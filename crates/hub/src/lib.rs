@@ -6,30 +6,43 @@
 //! ```text
 //! upgrade   HTTP upgrade → raw stream           websocket  bytes ↔ RFC 6455 messages
 //! shard     the sockets of one thread           socket     one peer: reads, answers, queue
-//! directory channels and users of the node      inbox      what other threads hand to a shard
+//! space     channels and users of one app       channel    one channel: who is there, what it said
+//! history   what a channel said lately          journal    the same, where it outlives the process
+//! directory every app's space, every shard      inbox      what other threads hand to a shard
 //! wheel     every timeout of a shard            gate       questions that need the outside
+//! observer  who is told what happens
 //! ```
 
 mod apps;
+mod channel;
 mod config;
 mod directory;
 mod gate;
+mod history;
 mod hub;
 mod inbox;
+mod journal;
 mod observer;
+mod replay;
 mod shard;
 mod socket;
+mod space;
 mod subscribe;
 mod upgrade;
+mod users;
 mod websocket;
 mod wheel;
 
 pub use apps::Apps;
 pub use config::Config;
 pub use gate::{Answer, Gate, Refused, SignedIn};
-pub use hub::{Busy, Hub, Publication};
+pub use hub::{Accepted, Busy, HistoryPage, Hub, Publication, PublishError};
+pub use journal::{
+    Appended, Journal, JournalEntry, JournalEvent, JournalPage, JournalQuery, JournalUnavailable, Stored,
+};
 pub use observer::{Observed, Observer};
 pub use shard::Shard;
+pub use space::{CachedEvent, ChannelInfo, KeptEvent};
 pub use upgrade::Upgrade;
 #[doc(hidden)]
 pub use websocket::fuzz;

@@ -18,12 +18,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use protocol::{CloseCode, SocketId, frame};
+use protocol::{Channel, CloseCode, SocketId, frame};
 use slab::Slab;
 use tokio::net::TcpStream;
 
 use crate::Hub;
-use crate::directory::ChannelId;
+use crate::channel::ChannelId;
 use crate::hub::Shared;
 use crate::inbox::{Command, Inbox};
 use crate::socket::{Phase, Queue, Socket, Subscription, Tenant};
@@ -71,19 +71,33 @@ pub(crate) struct State {
     write_buffer: Vec<u8>,
     draining: bool,
     echo: bool,
+    /// The apps' generation that the sockets were last compared with.
+    apps_seen: u64,
 }
 
 /// One local subscriber of a channel.
 #[derive(Clone, Copy)]
 struct Subscriber {
     slot: u32,
+    positioned: bool,
     since: u64,
+}
+
+/// A subscription that the directory has granted.
+pub(crate) struct Granted {
+    pub(crate) id: ChannelId,
+    /// Frames up to here are not for it.
+    pub(crate) since: u64,
+    pub(crate) channel: Channel,
+    pub(crate) user: Option<Arc<str>>,
+    /// Whether it is told the offset of what it gets.
+    pub(crate) positioned: bool,
 }
 
 impl Shard {
     pub(crate) fn start(hub: Hub, index: u32) -> Self {
         let shared = hub.shared;
-        let inbox = Arc::new(Inbox::new(index, shared.config.inbox_bytes_max));
+        let inbox = Arc::new(Inbox::new(index, shared.config().inbox_bytes_max));
         shared.directory.add_inbox(Arc::clone(&inbox));
         let state = State {
             shared: Arc::clone(&shared),
@@ -99,6 +113,7 @@ impl Shard {
             write_buffer: Vec::new(),
             draining: false,
             echo: false,
+            apps_seen: shared.apps.generation(),
         };
         let inner = Rc::new(Inner { state: RefCell::new(state), shared, inbox });
         tokio::task::spawn_local(fan_out::turns(Rc::clone(&inner)));
@@ -140,7 +155,7 @@ async fn serve(inner: Rc<Inner>, place: Place, mut question: Option<Question>) {
     loop {
         while let Some(asked) = question.take() {
             // Boxed, so that the many tasks that ask nothing do not pay for the few that do.
-            let reply: Reply = Box::pin(asked.ask(Arc::clone(&inner.shared.gate))).await;
+            let reply: Reply = Box::pin(asked.ask(Arc::clone(&inner.shared))).await;
             let mut state = inner.state.borrow_mut();
             question = state.answered(place.slot, reply);
             state.flush(place.slot);
@@ -191,7 +206,12 @@ impl State {
             Arrival::Refused(code) => self.refuse(slot, code),
             Arrival::Accepted(..) if self.draining => self.refuse(slot, CloseCode::GOING_AWAY),
             Arrival::Accepted(tenant, question) => {
+                let authorized_only = tenant.app().policy.authorized_only;
                 self.socket(slot).tenant = Some(tenant);
+                if authorized_only {
+                    let limit = seconds(self.shared.config().authorization_timeout);
+                    self.watch(slot, Deadline::Authorization, limit);
+                }
                 if question.is_some() {
                     return question;
                 }
@@ -209,7 +229,7 @@ impl State {
     }
 
     pub(crate) fn greet(&mut self, slot: u32) {
-        let seconds = self.shared.config.activity_timeout.as_secs();
+        let seconds = self.shared.config().activity_timeout.as_secs();
         let id = self.socket(slot).id;
         self.send(slot, &frame::connection_established(id, seconds));
     }
@@ -266,35 +286,37 @@ impl State {
         }
         let socket = self.socket(slot);
         if let (Some(bound), Some(tenant)) = (socket.bound.take(), &socket.tenant) {
-            tenant.space.sign_out(&bound.user, socket.id);
+            tenant.space.users.unwatch(&bound.watched, socket.id);
+            tenant.space.users.sign_out(&bound.user, socket.id);
         }
     }
 
     /// Takes an ended subscription out of the channel's lists, here and in the directory.
     pub(crate) fn forget(&mut self, slot: u32, subscription: &Subscription) {
-        if let Some(subscribers) = self.channels.get_mut(&subscription.channel) {
+        if let Some(subscribers) = self.channels.get_mut(&subscription.id) {
             let position = subscription.position as usize;
             subscribers.swap_remove(position);
             if let Some(moved) = subscribers.get(position).copied() {
                 let moved = &mut self.sockets[moved.slot as usize].subscriptions;
-                let moved = moved.iter_mut().find(|other| other.channel == subscription.channel);
+                let moved = moved.iter_mut().find(|other| other.id == subscription.id);
                 moved.expect("a subscriber has its subscription").position = subscription.position;
             } else if subscribers.is_empty() {
-                self.channels.remove(&subscription.channel);
+                self.channels.remove(&subscription.id);
             }
         }
         let inbox = Arc::clone(&self.inbox);
         if let Some(tenant) = &self.socket(slot).tenant {
-            tenant.space.leave(&subscription.name, &inbox, subscription.user.as_deref());
+            tenant.space.leave(subscription, &inbox);
         }
     }
 
     /// Adds a subscription that the directory has granted.
-    pub(crate) fn remember(&mut self, slot: u32, name: Arc<str>, user: Option<Arc<str>>, id: ChannelId, since: u64) {
+    pub(crate) fn remember(&mut self, slot: u32, granted: Granted) {
+        let Granted { id, since, channel, user, positioned } = granted;
         let subscribers = self.channels.entry(id).or_default();
         let position = subscribers.len() as u32;
-        subscribers.push(Subscriber { slot, since });
-        self.socket(slot).subscriptions.push(Subscription { channel: id, name, position, user });
+        subscribers.push(Subscriber { slot, positioned, since });
+        self.socket(slot).subscriptions.push(Subscription { id, channel, positioned, position, user });
     }
 
     fn remove(&mut self, slot: u32) {
@@ -308,7 +330,7 @@ impl State {
     }
 
     fn idle_seconds(&self) -> u32 {
-        seconds(self.shared.config.activity_timeout + self.shared.config.pong_timeout)
+        seconds(self.shared.config().activity_timeout + self.shared.config().pong_timeout)
     }
 }
 

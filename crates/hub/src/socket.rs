@@ -7,11 +7,12 @@ use std::task::{Context, Waker};
 use std::time::SystemTime;
 
 use bytes::{Buf, Bytes};
-use protocol::{App, SocketId};
+use protocol::{App, Channel, SocketId};
 use smallvec::SmallVec;
 use tokio::net::TcpStream;
 
-use crate::directory::{ChannelId, Space};
+use crate::channel::ChannelId;
+use crate::space::Space;
 use crate::websocket::Decoder;
 use crate::wheel::Deadline;
 
@@ -50,8 +51,14 @@ pub(crate) struct Socket {
 /// The app that a socket belongs to.
 #[derive(Clone)]
 pub(crate) struct Tenant {
-    pub(crate) app: Arc<App>,
     pub(crate) space: Arc<Space>,
+}
+
+impl Tenant {
+    /// The app as it is now.
+    pub(crate) fn app(&self) -> Arc<App> {
+        self.space.app()
+    }
 }
 
 /// The user whom a socket is signed in as.
@@ -60,12 +67,16 @@ pub(crate) struct Bound {
     /// JSON, as it was signed or minted.
     pub(crate) user_data: String,
     pub(crate) expires_at: Option<SystemTime>,
+    /// Users whose coming and going it is told of.
+    pub(crate) watched: Box<[Arc<str>]>,
 }
 
 /// One channel that a socket is subscribed to.
 pub(crate) struct Subscription {
-    pub(crate) channel: ChannelId,
-    pub(crate) name: Arc<str>,
+    pub(crate) id: ChannelId,
+    pub(crate) channel: Channel,
+    /// Whether it is told the offset of what it gets.
+    pub(crate) positioned: bool,
     /// Where in the channel's list of subscribers it stands.
     pub(crate) position: u32,
     /// Whose subscription it is, where that is known.
@@ -126,6 +137,8 @@ pub(crate) struct Queue {
     bytes: usize,
     /// The first frame is partly sent: it has to be ended before anything else.
     begun: bool,
+    /// Bytes of the past that were asked for: they may wait over the limit until all has left.
+    granted: usize,
 }
 
 impl Queue {
@@ -134,8 +147,15 @@ impl Queue {
         self.frames.push_back(frame);
     }
 
+    /// Takes what the peer asked for, which does not count as reading slowly.
+    pub(crate) fn grant(&mut self, frame: Bytes) {
+        self.granted += frame.len();
+        self.push(frame);
+    }
+
+    /// What waits, without what was granted.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes.saturating_sub(self.granted)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -162,6 +182,7 @@ impl Queue {
         }
         // Thousands of idle sockets must not keep room for a burst that is over.
         self.frames = VecDeque::new();
+        self.granted = 0;
         Ok(true)
     }
 
@@ -229,7 +250,7 @@ impl Socket {
     }
 
     pub(crate) fn subscription(&self, name: &str) -> Option<&Subscription> {
-        self.subscriptions.iter().find(|subscription| &*subscription.name == name)
+        self.subscriptions.iter().find(|subscription| subscription.channel.name() == name)
     }
 }
 

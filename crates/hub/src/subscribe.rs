@@ -9,9 +9,13 @@ use protocol::frame::{self, ChannelData, SignIn, Subscribe};
 use protocol::{App, Channel, ChannelKind, CloseCode, Protected, SocketId, UserId};
 use serde::Deserialize;
 
-use crate::gate::{Gate, Refused, SignedIn};
-use crate::shard::{Flow, State};
+use crate::gate::{Refused, SignedIn};
+use crate::hub::Shared;
+use crate::journal::JournalUnavailable;
+use crate::replay::Replay;
+use crate::shard::{Flow, Granted, State};
 use crate::socket::{Bound, Tenant};
+use crate::space::{JoinRefused, Joined, Resume, Space, Stored};
 
 /// What a socket waits to hear.
 pub(crate) enum Question {
@@ -21,6 +25,8 @@ pub(crate) enum Question {
     Ticket { app: Arc<App>, ticket: String },
     /// Whether the user may subscribe.
     Join(Box<Join>),
+    /// What the journal has of the channel's past.
+    Past(Box<Replay>, Arc<Space>),
 }
 
 /// A subscription that needs a yes.
@@ -31,6 +37,7 @@ pub(crate) struct Join {
     user: UserId,
     /// For presence channels, and to know whose subscription it is.
     member: ChannelData,
+    resume: Resume,
     /// The space's count of revocations when it was asked.
     revocations: u64,
 }
@@ -39,10 +46,12 @@ pub(crate) struct Join {
 pub(crate) enum Reply {
     SignedIn { answer: Result<SignedIn, Refused>, at_connect: bool },
     Join(Box<Join>, Result<(), Refused>),
+    Past(Box<Replay>, Result<Stored, JournalUnavailable>),
 }
 
 impl Question {
-    pub(crate) async fn ask(self, gate: Arc<dyn Gate>) -> Reply {
+    pub(crate) async fn ask(self, shared: Arc<Shared>) -> Reply {
+        let gate = &shared.gate;
         match self {
             Self::Token { app, token, at_connect } => {
                 Reply::SignedIn { answer: gate.user_of_token(app, token).await, at_connect }
@@ -54,6 +63,10 @@ impl Question {
                 let (app, user, to) = (Arc::clone(&join.app), join.user.clone(), join.protected.clone());
                 let answer = gate.may_subscribe(app, user, to).await;
                 Reply::Join(join, answer)
+            }
+            Self::Past(replay, space) => {
+                let answer = replay.ask(&shared, &space).await;
+                Reply::Past(replay, answer)
             }
         }
     }
@@ -71,6 +84,10 @@ impl State {
         match reply {
             Reply::SignedIn { answer, at_connect } => self.signed_in(slot, answer, at_connect),
             Reply::Join(join, answer) => return self.decided(slot, join, answer),
+            Reply::Past(replay, Ok(stored)) => return self.join(slot, *replay, Some(&stored)),
+            Reply::Past(replay, Err(unavailable)) => {
+                self.deny(slot, replay.channel.name(), &Denied(unavailable.to_string(), "Unavailable", 503));
+            }
         }
         None
     }
@@ -82,7 +99,8 @@ impl State {
                     self.greet(slot);
                 }
                 let SignedIn { user, user_data, expires_at } = signed_in;
-                self.bind(slot, Bound { user: user.as_str().into(), user_data, expires_at });
+                let watched = Box::default();
+                self.bind(slot, Bound { user: user.as_str().into(), user_data, expires_at, watched }, false);
             }
             Err(refused) if at_connect => {
                 self.send(slot, &frame::error(Some(CloseCode::UNAUTHORIZED.code), &refused.to_string()));
@@ -97,34 +115,53 @@ impl State {
     pub(crate) fn sign_in(&mut self, slot: u32, sign_in: &SignIn<'_>) -> Flow {
         let socket = self.socket(slot);
         let (Some(tenant), id) = (&socket.tenant, socket.id) else { return Flow::Next };
-        let app = Arc::clone(&tenant.app);
+        let app = tenant.app();
         if let Some(token) = &sign_in.token {
             return Flow::Ask(Question::Token { app, token: token.clone().into_owned(), at_connect: false });
         }
         let data = sign_in.user_data.as_deref().unwrap_or_default();
         match signed_user(&app, id, sign_in.auth.as_deref().unwrap_or_default(), data) {
-            Ok(user) => self.bind(slot, Bound { user: user.as_str().into(), user_data: data.into(), expires_at: None }),
+            Ok(user) => {
+                let (watched, cut) = watchlist(data, self.shared.config().watchlist_max);
+                let user = user.id.as_str().into();
+                self.bind(slot, Bound { user, user_data: data.into(), expires_at: None, watched }, cut);
+            }
             Err(text) => self.send(slot, &frame::error(None, &format!("Sign-in failed: {text}"))),
         }
         Flow::Next
     }
 
     /// Signs the socket in, once and for all: a second sign-in may only renew the first.
-    fn bind(&mut self, slot: u32, bound: Bound) {
+    fn bind(&mut self, slot: u32, bound: Bound, watchlist_was_cut: bool) {
         let inbox = Arc::clone(&self.inbox);
         let socket = self.socket(slot);
-        let Some(tenant) = socket.tenant.clone() else { return };
+        let (Some(tenant), id) = (socket.tenant.clone(), socket.id) else { return };
+        let users = &tenant.space.users;
         match &socket.bound {
             Some(before) if before.user != bound.user => {
                 let text = "Sign-in failed: the connection is signed in as another user";
                 return self.send(slot, &frame::error(None, text));
             }
-            Some(_) => {}
-            None => tenant.space.sign_in(&bound.user, socket.id, &inbox),
+            Some(before) => users.unwatch(&before.watched, id),
+            None => {
+                let sockets_max = tenant.app().policy.connections_per_user_max.map_or(usize::MAX, |max| max as usize);
+                if users.sign_in(&bound.user, id, &inbox, sockets_max).is_err() {
+                    return self.refuse(slot, CloseCode::TOO_MANY_OF_USER);
+                }
+            }
         }
-        let (success, expires_at) = (frame::signin_success(&bound.user_data), bound.expires_at);
+        let (success, expires_at, watched) =
+            (frame::signin_success(&bound.user_data), bound.expires_at, bound.watched.clone());
         socket.bound = Some(Box::new(bound));
         self.send(slot, &success);
+        if watchlist_was_cut {
+            let text = format!("A watchlist may have at most {} ids; the first are watched", watched.len());
+            self.send(slot, &frame::error(Some(4302), &text));
+        }
+        if !watched.is_empty() {
+            let (online, offline) = users.watch(&watched, id, &inbox);
+            self.send(slot, &frame::watchlist_events(&online, &offline));
+        }
         if let Some(expires_at) = expires_at {
             self.watch_token(slot, expires_at);
         }
@@ -133,7 +170,7 @@ impl State {
     /// `pusher:unsubscribe`: never answered, as Pusher does; an unknown channel is an error frame.
     pub(crate) fn unsubscribe(&mut self, slot: u32, name: &str) {
         let subscriptions = &mut self.socket(slot).subscriptions;
-        let Some(index) = subscriptions.iter().position(|subscription| &*subscription.name == name) else {
+        let Some(index) = subscriptions.iter().position(|subscription| subscription.channel.name() == name) else {
             let text = format!("No current subscription to channel {name}, or subscription in progress");
             return self.send(slot, &frame::error(None, &text));
         };
@@ -158,7 +195,12 @@ impl State {
             return Flow::Next;
         }
         match self.admit(slot, &tenant, &channel, subscribe) {
-            Ok(Admission::Granted(member)) => self.join(slot, &tenant, &channel, member.as_ref()),
+            Ok(Admission::Granted(member)) => {
+                let replay = Replay::new(channel, member, Resume::of(subscribe));
+                if let Some(question) = self.join(slot, replay, None) {
+                    return Flow::Ask(question);
+                }
+            }
             Ok(Admission::Ask(join)) => return Flow::Ask(Question::Join(join)),
             Err(denied) => self.deny(slot, channel.name(), &denied),
         }
@@ -173,15 +215,18 @@ impl State {
         subscribe: &Subscribe<'_>,
     ) -> Result<Admission, Denied> {
         let shared = Arc::clone(&self.shared);
-        let config = &shared.config;
+        let config = shared.config();
         let socket = self.socket(slot);
-        if socket.subscriptions.len() >= config.channels_per_socket_max {
-            let text = format!("A connection may have at most {} subscriptions", config.channels_per_socket_max);
+        let app = &*tenant.app();
+        let channels_max =
+            app.policy.channels_per_socket_max.map_or(config.channels_per_socket_max, |max| max as usize);
+        if socket.subscriptions.len() >= channels_max {
+            let text = format!("A connection may have at most {channels_max} subscriptions");
             return Err(Denied(text, "LimitReached", 4100));
         }
         let auth = subscribe.auth.as_deref().unwrap_or_default();
         let bound = socket.bound.as_deref();
-        let app = &tenant.app;
+        let resume = Resume::of(subscribe);
         let about = channel.protected().filter(|_| app.policy.protected_channels);
         let is_own = app.policy.protected_channels && channel.is_protected();
         // Those who are signed in need no signature for what the gate can answer.
@@ -189,7 +234,7 @@ impl State {
             let bound = bound.ok_or_else(|| unauthorized(format!("Sign in to subscribe to {channel}")))?;
             let about = about.ok_or_else(|| unauthorized(format!("There is no channel {channel} to subscribe to")))?;
             let member = member_of(bound);
-            return question(tenant, channel, about, member).map(Admission::Ask);
+            return question(tenant, channel, about, member, resume).map(Admission::Ask);
         }
         match channel.kind() {
             ChannelKind::Public => return Ok(Admission::Granted(None)),
@@ -216,7 +261,9 @@ impl State {
         }
         match (about, member) {
             // Signed by kabar's own endpoint, which asked the gate then; it may have changed its mind since.
-            (Some(about), Some(member)) if member.gated => question(tenant, channel, about, member).map(Admission::Ask),
+            (Some(about), Some(member)) if member.gated => {
+                question(tenant, channel, about, member, resume).map(Admission::Ask)
+            }
             (_, member) => Ok(Admission::Granted(member)),
         }
     }
@@ -229,27 +276,49 @@ impl State {
                 join.revocations = revocations;
                 return Some(Question::Join(join));
             }
-            Ok(()) => self.join(slot, &tenant, &join.channel, Some(&join.member)),
+            Ok(()) => {
+                let Join { channel, member, resume, .. } = *join;
+                return self.join(slot, Replay::new(channel, Some(member), resume), None);
+            }
             Err(Refused::No(why)) => self.deny(slot, join.channel.name(), &Denied(why, "AuthError", 403)),
             Err(refused) => self.deny(slot, join.channel.name(), &Denied(refused.to_string(), "Unavailable", 503)),
         }
         None
     }
 
-    fn join(&mut self, slot: u32, tenant: &Tenant, channel: &Channel, member: Option<&ChannelData>) {
-        if self.socket(slot).phase != crate::socket::Phase::Open {
-            return;
+    /// Subscribes, and gives what it asked for of the past; that may be a question to the journal first.
+    fn join(&mut self, slot: u32, mut replay: Replay, stored: Option<&Stored>) -> Option<Question> {
+        let socket = self.socket(slot);
+        if socket.phase != crate::socket::Phase::Open {
+            return None;
         }
-        let inbox = Arc::clone(&self.inbox);
-        let members_max = self.shared.config.presence_members_max;
-        let joiner = member.filter(|_| channel.kind() == ChannelKind::Presence);
-        let Ok(joined) = tenant.space.join(channel, &inbox, joiner, members_max) else {
-            let text = format!("The channel has {members_max} members, which is the most it may have");
-            return self.deny(slot, channel.name(), &Denied(text, "LimitReached", 4100));
+        let (tenant, inbox) = (socket.tenant.clone()?, Arc::clone(&self.inbox));
+        let channel = replay.channel.clone();
+        let joiner = replay.member.as_ref().filter(|_| channel.kind() == ChannelKind::Presence);
+        let joined = match tenant.space.join(&channel, &inbox, joiner, &replay.resume, stored) {
+            Ok(joined) => joined,
+            Err(JoinRefused::Full(members_max)) => {
+                let text = format!("The channel has {members_max} members, which is the most it may have");
+                self.deny(slot, channel.name(), &Denied(text, "LimitReached", 4100));
+                return None;
+            }
+            Err(JoinRefused::Unloaded) if replay.may_ask() => {
+                return Some(Question::Past(Box::new(replay), tenant.space));
+            }
+            Err(JoinRefused::Unloaded) => {
+                let text = "The channel's past cannot be read now, try again".to_owned();
+                self.deny(slot, channel.name(), &Denied(text, "Unavailable", 503));
+                return None;
+            }
         };
-        let user = member.map(|member| member.user_id.as_str().into());
-        self.remember(slot, channel.shared_name(), user, joined.id, joined.since);
-        self.send(slot, &frame::subscription_succeeded(channel.name(), &joined.data));
+        let user = replay.member.map(|member| member.user_id.as_str().into());
+        let succeeded = frame::subscription_succeeded(channel.name(), &joined.data);
+        let positioned = replay.resume != Resume::Nothing;
+        let Joined { id, since, follow, .. } = joined;
+        self.remember(slot, Granted { id, since, channel, user, positioned });
+        self.send(slot, &succeeded);
+        self.replay(slot, follow);
+        None
     }
 
     /// Says no in both ways that clients know: hosted Pusher's error frame, and the one that reaches the channel.
@@ -270,10 +339,12 @@ fn question(
     channel: &Channel,
     protected: Protected,
     member: ChannelData,
+    resume: Resume,
 ) -> Result<Box<Join>, Denied> {
     let user = UserId::try_from(member.user_id.as_str()).map_err(|error| unauthorized(error.to_string()))?;
     let revocations = tenant.space.revocations();
-    Ok(Box::new(Join { app: Arc::clone(&tenant.app), channel: channel.clone(), protected, user, member, revocations }))
+    let app = tenant.app();
+    Ok(Box::new(Join { app, channel: channel.clone(), protected, user, member, resume, revocations }))
 }
 
 fn check_member(member: &ChannelData, info_bytes_max: usize) -> Result<(), Denied> {
@@ -330,14 +401,33 @@ fn verify_channel(
     Err(unauthorized(text))
 }
 
-fn signed_user(app: &App, socket: SocketId, auth: &str, data: &str) -> Result<UserId, String> {
+/// Who signs in.
+#[derive(Deserialize)]
+struct SignedUser {
+    id: UserId,
+}
+
+/// Whom the user wants to watch, each once, and whether there were more than may be.
+fn watchlist(data: &str, ids_max: usize) -> (Box<[Arc<str>]>, bool) {
+    #[derive(Deserialize)]
+    struct Watching {
+        #[serde(default)]
+        watchlist: Vec<UserId>,
+    }
+    // What is no list of ids watches nobody: the sign-in itself is good.
+    let ids = serde_json::from_str(data).map_or_else(|_| Vec::new(), |data: Watching| data.watchlist);
+    let mut seen = std::collections::HashSet::new();
+    let unique = ids.iter().map(UserId::as_str).filter(|id| seen.insert(*id));
+    let mut watched: Vec<Arc<str>> = unique.map(Arc::from).collect();
+    let cut = watched.len() > ids_max;
+    watched.truncate(ids_max);
+    (watched.into(), cut)
+}
+
+fn signed_user(app: &App, socket: SocketId, auth: &str, data: &str) -> Result<SignedUser, String> {
     let signature = signature_of(app, "a user", auth)?;
     if !app.secret.verify_user(socket, data, signature) {
         return Err(format!("Invalid signature: Expected HMAC SHA256 hex digest of {socket}::user::{data}"));
     }
-    #[derive(Deserialize)]
-    struct UserData {
-        id: UserId,
-    }
-    serde_json::from_str(data).map(|data: UserData| data.id).map_err(|error| format!("user_data needs an id: {error}"))
+    serde_json::from_str(data).map_err(|error| format!("user_data needs an id: {error}"))
 }

@@ -42,21 +42,22 @@ impl Shard {
         if key.contains('/') {
             return Arrival::Refused(CloseCode::UNKNOWN_PATH);
         }
-        let Some(app) = shared.apps.by_key(key) else { return Arrival::Refused(CloseCode::UNKNOWN_APP) };
+        let Some(live) = shared.apps.live_by_key(key) else { return Arrival::Refused(CloseCode::UNKNOWN_APP) };
+        let app = live.load_full();
         match query.get("protocol").map(str::parse::<i64>) {
             None => return Arrival::Refused(CloseCode::NO_VERSION),
             Some(Err(_)) => return Arrival::Refused(CloseCode::INVALID_VERSION),
             Some(Ok(5..=7)) => {}
             Some(Ok(_)) => return Arrival::Refused(CloseCode::UNSUPPORTED_VERSION),
         }
-        let space = shared.directory.space(&app.id);
-        let in_query = || query.get("token").filter(|_| shared.config.token_in_query).map(str::to_owned);
+        let space = shared.directory.space(&live);
+        let in_query = || query.get("token").filter(|_| shared.config().token_in_query).map(str::to_owned);
         let question = match (token.or_else(in_query), query.get("ticket")) {
             (Some(token), _) => Some(Question::Token { app: app.clone(), token, at_connect: true }),
             (None, Some(ticket)) => Some(Question::Ticket { app: app.clone(), ticket: ticket.to_owned() }),
             (None, None) => None,
         };
-        Arrival::Accepted(Tenant { app, space }, question)
+        Arrival::Accepted(Tenant { space }, question)
     }
 
     fn take_over(&self, request: &Request, framed: Framed<TcpStream, h1::Codec>) {
@@ -67,8 +68,8 @@ impl Shard {
         match accepted {
             Ok(handshake) => {
                 // A peer that stalls costs this much of the kernel's memory, and no more.
-                let _ =
-                    socket2::SockRef::from(&parts.io).set_send_buffer_size(self.inner.shared.config.send_buffer_bytes);
+                let _ = socket2::SockRef::from(&parts.io)
+                    .set_send_buffer_size(self.inner.shared.config().send_buffer_bytes);
                 let _ = parts.io.set_nodelay(true);
                 let arrival = self.arrival(path, request.uri().query().unwrap_or_default(), handshake.token);
                 self.adopt(parts.io, handshake.response, parts.read_buf.to_vec(), arrival);

@@ -23,9 +23,14 @@ pub(crate) const PONG: u8 = 0xa;
 
 /// One unmasked, unfragmented frame with its header: ready to be written to any number of sockets.
 pub(crate) fn frame(opcode: u8, payload: &[u8]) -> Bytes {
-    let mut frame = BytesMut::with_capacity(payload.len() + 10);
+    frame_of(opcode, &[payload])
+}
+
+fn frame_of(opcode: u8, parts: &[&[u8]]) -> Bytes {
+    let len = parts.iter().map(|part| part.len()).sum();
+    let mut frame = BytesMut::with_capacity(len + 10);
     frame.put_u8(0x80 | opcode);
-    match payload.len() {
+    match len {
         short @ 0..=125 => frame.put_u8(short as u8),
         medium @ 126..=65_535 => {
             frame.put_u8(126);
@@ -36,7 +41,7 @@ pub(crate) fn frame(opcode: u8, payload: &[u8]) -> Bytes {
             frame.put_u64(long as u64);
         }
     }
-    frame.put_slice(payload);
+    parts.iter().for_each(|part| frame.put_slice(part));
     frame.freeze()
 }
 
@@ -52,4 +57,31 @@ pub(crate) fn close_frame(code: u16, reason: &str) -> Bytes {
     let mut payload = code.to_be_bytes().to_vec();
     payload.extend_from_slice(reason.as_bytes());
     frame(CLOSE, &payload)
+}
+
+/// What a frame that [`text_frame`] made carries.
+pub(crate) fn payload(frame: &[u8]) -> &[u8] {
+    let header = match frame.get(1) {
+        Some(127) => 10,
+        Some(126) => 4,
+        _ => 2,
+    };
+    frame.get(header..).unwrap_or_default()
+}
+
+/// The same event with its place in the channel's history, for those who asked to know.
+pub(crate) fn numbered(frame: &[u8], offset: u64) -> Bytes {
+    let object = payload(frame);
+    let open = object.strip_suffix(b"}").unwrap_or(object);
+    frame_of(TEXT, &[open, b",\"offset\":", offset.to_string().as_bytes(), b"}"])
+}
+
+/// Name and data of a channel's event, out of its frame.
+pub(crate) fn event_of(frame: &[u8]) -> Option<(String, String)> {
+    #[derive(serde::Deserialize)]
+    struct Event {
+        event: String,
+        data: String,
+    }
+    serde_json::from_slice(payload(frame)).ok().map(|Event { event, data }| (event, data))
 }

@@ -18,6 +18,8 @@ pub(crate) enum Deadline {
     Stall,
     /// Has its token run out?
     Token,
+    /// Is it still nobody, where the app wants to know who connects?
+    Authorization,
     /// Has the peer not answered the close?
     Linger,
 }

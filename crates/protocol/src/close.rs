@@ -36,6 +36,8 @@ close_codes! {
     TOO_BIG = 1009, "message too big";
     /// No app has this key.
     UNKNOWN_APP = 4001, "Application does not exist";
+    /// The app is disabled, or was removed.
+    DISABLED = 4003, "Application disabled";
     /// The path is none that a socket can connect to.
     UNKNOWN_PATH = 4005, "Path not found";
     /// `protocol` is not a number.
@@ -53,6 +55,8 @@ close_codes! {
     TOO_MANY_FRAMES = 4101, "Too many frames";
     /// Whether the token or ticket is good cannot be known now, since the database is away.
     UNAVAILABLE = 4102, "The service is unavailable, try again";
+    /// As many sockets as may be are signed in as this user.
+    TOO_MANY_OF_USER = 4104, "Too many connections of this user";
     /// The node stops; another one (or its successor) takes the reconnect.
     GOING_AWAY = 4200, "The server is restarting, reconnect";
     /// Nothing came, not even an answer to a ping.

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::SocketId;
+use crate::{Epoch, Position, SocketId};
 
 /// What a client asks for.
 #[derive(Debug)]
@@ -41,6 +41,42 @@ pub struct Subscribe<'a> {
     /// JSON in a string; signed as these exact bytes.
     #[serde(borrow, default)]
     pub channel_data: Option<Cow<'a, str>>,
+    /// Where the client was, so that it gets what it missed. An addition of kabar's.
+    #[serde(default)]
+    pub recover: Option<Recover>,
+    /// How much of the past is wanted. An addition of kabar's.
+    #[serde(default)]
+    pub rewind: Option<Rewind>,
+}
+
+/// `recover` of `pusher:subscribe`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(untagged, expecting = "recover must be true or have epoch and offset")]
+pub enum Recover {
+    /// `true`: nothing was seen yet; only the position is wanted.
+    Position(bool),
+    /// Everything after this position.
+    After {
+        /// As `kabar:position` gave it.
+        epoch: Epoch,
+        /// The highest offset that was seen.
+        offset: u64,
+        /// The socket that the client had before: what was published with its exclusion is left out again.
+        #[serde(default)]
+        socket_id: Option<SocketId>,
+    },
+}
+
+/// `rewind` of `pusher:subscribe`: the newest so many messages, none older than so many seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rewind {
+    /// At most so many.
+    #[serde(default)]
+    pub messages: Option<u32>,
+    /// None older than this.
+    #[serde(default)]
+    pub seconds: Option<u32>,
 }
 
 /// The data of `pusher:signin`: either the signed form or a token.
@@ -239,6 +275,41 @@ pub fn cache_miss(channel: &str) -> String {
     json(&Frame { event: "pusher:cache_miss", channel })
 }
 
+/// `kabar:position`: where the channel's history is, told to clients that asked. `recovered` is whether they get all
+/// that they missed, right after this; it is left out where they had seen nothing.
+pub fn position(channel: &str, position: Option<Position>, recovered: Option<bool>) -> String {
+    #[derive(Serialize)]
+    struct Data {
+        #[serde(flatten)]
+        position: Option<Position>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        recovered: Option<bool>,
+    }
+    ChannelEvent { event: "kabar:position", channel, data: &json(&Data { position, recovered }), user_id: None }
+        .encode()
+}
+
+/// How many sockets are subscribed.
+pub fn subscription_count(channel: &str, count: usize) -> String {
+    internal("pusher_internal:subscription_count", channel, &format!(r#"{{"subscription_count":{count}}}"#))
+}
+
+/// Which users of a watchlist are there and which are not; empty lists are left out.
+pub fn watchlist_events(online: &[&str], offline: &[&str]) -> String {
+    #[derive(Serialize)]
+    struct Event<'a> {
+        name: &'a str,
+        user_ids: &'a [&'a str],
+    }
+    #[derive(Serialize)]
+    struct Data<'a> {
+        events: Vec<Event<'a>>,
+    }
+    let lists = [("online", online), ("offline", offline)].into_iter().filter(|(_, users)| !users.is_empty());
+    let events = lists.map(|(name, user_ids)| Event { name, user_ids }).collect();
+    json(&Global { event: "pusher_internal:watchlist_events", data: &json(&Data { events }) })
+}
+
 #[derive(Serialize)]
 struct Global<'a, D> {
     event: &'a str,
@@ -317,6 +388,15 @@ mod tests {
             member_removed("presence-a", "1"),
             r#"{"event":"pusher_internal:member_removed","channel":"presence-a","data":"{\"user_id\":\"1\"}"}"#
         );
+        let at = Position { epoch: Epoch(10), offset: 3 };
+        assert_eq!(
+            position("c", Some(at), Some(true)),
+            r#"{"event":"kabar:position","channel":"c","data":"{\"epoch\":\"000000000000000a\",\"offset\":3,\"recovered\":true}"}"#
+        );
+        assert_eq!(
+            watchlist_events(&["u2"], &[]),
+            r#"{"event":"pusher_internal:watchlist_events","data":"{\"events\":[{\"name\":\"online\",\"user_ids\":[\"u2\"]}]}"}"#
+        );
         assert_eq!(
             ChannelEvent { event: "e", channel: "c", data: "{\"a\":1}", user_id: Some("7") }.encode(),
             r#"{"event":"e","channel":"c","data":"{\"a\":1}","user_id":"7"}"#
@@ -347,6 +427,26 @@ mod tests {
             assert!(matches!(parse(bad), Err(InvalidFrame::Malformed(_))), "{bad}");
         }
         assert!(matches!(parse(r#"{"event":"pusher_internal:member_added"}"#), Err(InvalidFrame::Unsupported(_))));
+    }
+
+    #[test]
+    fn recovery_is_asked_for_in_the_subscribe_frame() {
+        let recover = |text: &str| -> Result<Option<Recover>, String> {
+            let frame = format!(r#"{{"event":"pusher:subscribe","data":{{"channel":"a","recover":{text}}}}}"#);
+            match ClientFrame::parse(&frame) {
+                Ok(ClientFrame::Subscribe(subscribe)) => Ok(subscribe.recover),
+                Ok(_) => panic!("no subscribe"),
+                Err(error) => Err(error.to_string()),
+            }
+        };
+        assert_eq!(recover("true"), Ok(Some(Recover::Position(true))));
+        assert_eq!(recover("null"), Ok(None));
+        let after = Recover::After { epoch: Epoch(255), offset: 7, socket_id: None };
+        assert_eq!(recover(r#"{"epoch":"00000000000000ff","offset":7}"#), Ok(Some(after)));
+        for bad in [r#""x""#, "1", "{}", r#"{"epoch":"ff","offset":7}"#, r#"{"epoch":"00000000000000ff","offset":-1}"#]
+        {
+            assert!(recover(bad).unwrap_err().contains("recover must be"), "{bad}");
+        }
     }
 
     #[test]

@@ -20,12 +20,12 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::database::Database;
 use crate::demo::{self, Demo};
 use crate::health::{self, Health};
-use crate::secrets;
+use crate::secrets::{self, Kept};
 use crate::settings::{BadSetting, Settings};
-use crate::tenants::Tenants;
+use crate::tenants::{self, Tenants};
 use crate::upkeep::Upkeep;
 use crate::webhooks::Webhooks;
-use crate::{limits, page};
+use crate::{Reload, limits, page};
 
 /// How long requests that are under way at a stop may still take.
 const REQUESTS_PATIENCE: Duration = Duration::from_secs(10);
@@ -48,6 +48,7 @@ pub struct Application {
     demo: Option<Demo>,
     upkeep: Upkeep,
     webhooks: Webhooks,
+    kept: Kept,
 }
 
 impl Application {
@@ -65,10 +66,10 @@ impl Application {
         let _ = rustls::crypto::ring::default_provider().install_default();
         check(&settings)?;
         let kept = secrets::of(&settings)?;
-        let tenants = Tenants::new(&settings, &kept)?;
+        let configured = tenants::configured(&settings, &kept)?;
         let database = Database::open(&settings).await?;
         let config = settings.api(&kept.jwt_secret);
-        let demo = tenants.first().filter(|_| settings.demo).map(|app| Demo {
+        let demo = configured.first().filter(|_| settings.demo).map(|app| Demo {
             app: app.id.clone(),
             key: app.key.clone(),
             auth: config.auth.clone(),
@@ -77,12 +78,18 @@ impl Application {
         let api = api::Api::new(config, database.store.clone(), apps.clone())?;
         let webhooks = Webhooks::new(&settings, database.store.clone(), apps.clone())?;
         let hub = Hub::new(settings.hub(), apps.clone(), api.gate());
+        hub.observe_with(webhooks.observer());
         api.attach(hub.clone());
-        tenants.serve(Vec::new(), &apps, &api);
+        let tenants = Tenants::new(configured, apps, api.clone());
         let health = Health::new(database.store.clone());
         let store = database.store.clone();
-        let upkeep = Upkeep { store, tenants, apps, api: api.clone(), health: health.clone(), demo: settings.demo };
-        Ok(Self { public, internal, settings, database, hub, api, health, demo, upkeep, webhooks })
+        let upkeep = Upkeep { store, tenants, health: health.clone(), demo: settings.demo };
+        Ok(Self { public, internal, settings, database, hub, api, health, demo, upkeep, webhooks, kept })
+    }
+
+    /// Reads the configuration again while the node is served.
+    pub fn reload(&self) -> Reload {
+        Reload::new(self.settings.clone(), self.kept.clone(), self.upkeep.tenants.clone())
     }
 
     /// Where sockets, REST and the Pusher HTTP API are; a port 0 is resolved.

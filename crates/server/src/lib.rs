@@ -6,6 +6,7 @@
 //! database         private Postgres or elsewhere     tenants   configured apps and stored ones
 //! health           live and ready                    demo, page  the demo's people and page
 //! webhooks         what the hub sees, on its way to the apps' backends
+//! reload           the configuration, read again
 //! ```
 
 pub mod application;
@@ -17,6 +18,7 @@ mod health;
 mod limits;
 pub mod logging;
 mod page;
+mod reload;
 mod secrets;
 pub mod settings;
 mod tenants;
@@ -24,4 +26,5 @@ mod upkeep;
 pub mod webhooks;
 
 pub use application::Application;
+pub use reload::Reload;
 pub use settings::Settings;

@@ -4,6 +4,7 @@
 //! is unknown or bad is a [`BadSetting`], one line that names it and never repeats a secret.
 
 mod check;
+mod policy;
 mod sources;
 mod webhooks;
 
@@ -11,9 +12,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use serde::Deserialize;
 
+pub(crate) use policy::{changed, parse};
 pub use sources::DEFAULTS;
 pub use webhooks::{Webhook, Webhooks};
 
@@ -45,10 +48,13 @@ pub struct Settings {
     pub apps: Vec<App>,
     pub auth: Auth,
     pub socket: Socket,
+    pub history: History,
     pub chat: Chat,
     pub http: Http,
     pub webhooks: Webhooks,
     pub log: Log,
+    #[serde(skip)]
+    read: sources::Read,
 }
 
 /// `[server]`
@@ -84,17 +90,15 @@ pub struct App {
     pub key: String,
     pub secret: SecretString,
     #[serde(default)]
-    pub client_events: bool,
-    #[serde(default = "yes")]
-    pub protected_channels: bool,
+    pub previous_secret: Option<SecretString>,
+    #[serde(default, deserialize_with = "sources::time")]
+    pub previous_secret_until: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub policy: protocol::Policy,
     #[serde(default)]
     pub api_keys: Vec<SecretString>,
     #[serde(default)]
     pub webhooks: Vec<Webhook>,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// An algorithm with public keys.
@@ -160,6 +164,21 @@ pub struct Socket {
     pub presence_members_max: usize,
     pub presence_info_bytes_max: usize,
     pub token_grace_seconds: u64,
+    pub authorization_timeout_seconds: u64,
+    pub watchlist_max: usize,
+}
+
+/// `[history]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "see Settings")]
+pub struct History {
+    pub messages_max: u32,
+    pub seconds: u32,
+    pub bytes_max: usize,
+    pub cache_seconds: u32,
+    pub replay_messages_max: u32,
+    pub journal_queue_max: usize,
 }
 
 /// `[chat]`
@@ -227,6 +246,11 @@ impl Settings {
         Ok(settings)
     }
 
+    /// The keys other than those of apps that `other` has another value for: what only a restart can change.
+    pub fn needs_restart(&self, other: &Self) -> Vec<String> {
+        self.read.differs(&other.read)
+    }
+
     /// Whether the private Postgres is asked for.
     pub fn is_embedded(&self) -> bool {
         secrecy::ExposeSecret::expose_secret(&self.database.url) == "embedded"
@@ -252,6 +276,14 @@ impl Settings {
             presence_members_max: socket.presence_members_max,
             presence_info_bytes_max: socket.presence_info_bytes_max,
             token_grace: Duration::from_secs(socket.token_grace_seconds),
+            authorization_timeout: Duration::from_secs(socket.authorization_timeout_seconds),
+            watchlist_max: socket.watchlist_max,
+            cache_seconds: self.history.cache_seconds,
+            history_messages_max: self.history.messages_max,
+            history_seconds: self.history.seconds,
+            history_bytes_max: self.history.bytes_max,
+            replay_messages_max: self.history.replay_messages_max,
+            journal_queue_max: self.history.journal_queue_max,
             token_in_query: self.auth.token_in_query,
         }
     }

@@ -5,9 +5,11 @@ diesel::table! {
         id -> Text,
         key -> Text,
         secret -> Text,
-        client_events -> Bool,
-        protected_channels -> Bool,
         created_at -> Timestamptz,
+        policy -> Jsonb,
+        previous_secret -> Nullable<Text>,
+        previous_secret_until -> Nullable<Timestamptz>,
+        updated_at -> Timestamptz,
     }
 }
 

@@ -248,7 +248,7 @@ fn parse_channel(name: &str) -> Result<Channel, PublishError> {
 
 fn publish(hub: &Hub, app: &App, checked: &Checked<'_>) -> Result<(), PublishError> {
     let Event { name, data, socket_id, .. } = &checked.event;
-    let publication = Publication { event: name, data, user_id: None, except: *socket_id };
+    let publication = Publication { event: name, data, except: *socket_id, ..Publication::default() };
     let publish = |channel: &Channel| hub.publish(&app.id, channel, &publication).map_err(|_| PublishError::Busy);
     checked.channels.iter().try_for_each(|channel| match channel.protected() {
         // kabar's own name of it stands for all its names: stock clients are subscribed under another one.

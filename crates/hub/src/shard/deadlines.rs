@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
-use protocol::{CloseCode, frame};
+use protocol::{ChannelKind, CloseCode, frame};
 
 use super::{Inner, Place, State, seconds};
 use crate::socket::Phase;
@@ -14,7 +14,11 @@ pub(super) async fn clock(inner: Rc<Inner>) {
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
         interval.tick().await;
+        if inner.inbox.shard == 0 {
+            inner.shared.directory.tick();
+        }
         let mut state = inner.state.borrow_mut();
+        state.close_disabled();
         let now = state.started.elapsed().as_secs() as u32;
         for (place, deadline) in state.wheel.advance(now) {
             state.due(place, deadline);
@@ -39,6 +43,7 @@ impl State {
             Deadline::Frame => self.due_frame(place),
             Deadline::Stall => self.due_stall(place),
             Deadline::Token => self.due_token(place),
+            Deadline::Authorization => self.due_authorization(place),
             Deadline::Linger => self.socket(place.slot).gone(),
         }
     }
@@ -56,13 +61,13 @@ impl State {
             socket.pinged = true;
             self.send(place.slot, frame::PING);
             self.flush(place.slot);
-            self.watch(place.slot, Deadline::Idle, seconds(self.shared.config.pong_timeout));
+            self.watch(place.slot, Deadline::Idle, seconds(self.shared.config().pong_timeout));
         }
     }
 
     /// Has a frame that was begun looked at when its time is up.
     pub(super) fn watch_frame(&mut self, slot: u32) {
-        let (now, limit) = (self.wheel.now(), seconds(self.shared.config.frame_timeout));
+        let (now, limit) = (self.wheel.now(), seconds(self.shared.config().frame_timeout));
         let socket = self.socket(slot);
         if !socket.decoder.is_mid_frame() {
             socket.frame_since = None;
@@ -73,7 +78,7 @@ impl State {
     }
 
     fn due_frame(&mut self, place: Place) {
-        let (now, limit) = (self.wheel.now(), seconds(self.shared.config.frame_timeout));
+        let (now, limit) = (self.wheel.now(), seconds(self.shared.config().frame_timeout));
         let Some(since) = self.socket(place.slot).frame_since else { return };
         match limit.saturating_sub(now - since) {
             0 => self.close(place.slot, CloseCode::STALLED_FRAME),
@@ -83,11 +88,11 @@ impl State {
     }
 
     pub(super) fn watch_stall(&mut self, slot: u32) {
-        self.watch(slot, Deadline::Stall, seconds(self.shared.config.stall_timeout));
+        self.watch(slot, Deadline::Stall, seconds(self.shared.config().stall_timeout));
     }
 
     fn due_stall(&mut self, place: Place) {
-        let (now, limit) = (self.wheel.now(), seconds(self.shared.config.stall_timeout));
+        let (now, limit) = (self.wheel.now(), seconds(self.shared.config().stall_timeout));
         let socket = self.socket(place.slot);
         let Some(since) = socket.blocked_since else { return };
         match limit.saturating_sub(now - since) {
@@ -100,7 +105,36 @@ impl State {
     /// Has a socket closed when the token that it was signed in with has run out.
     pub(crate) fn watch_token(&mut self, slot: u32, expires_at: SystemTime) {
         let left = expires_at.duration_since(SystemTime::now()).unwrap_or_default();
-        self.watch(slot, Deadline::Token, seconds(left + self.shared.config.token_grace));
+        self.watch(slot, Deadline::Token, seconds(left + self.shared.config().token_grace));
+    }
+
+    /// Closes a socket that has shown nobody's authorisation by now.
+    fn due_authorization(&mut self, place: Place) {
+        let socket = self.socket(place.slot);
+        let authorized = socket.bound.is_some()
+            || socket
+                .subscriptions
+                .iter()
+                .any(|held| held.channel.kind() != ChannelKind::Public || held.user.is_some());
+        let wanted = socket.tenant.as_ref().is_some_and(|tenant| tenant.app().policy.authorized_only);
+        if wanted && !authorized {
+            self.refuse(place.slot, CloseCode::UNAUTHORIZED);
+        }
+    }
+
+    /// Once apps have changed: closes the sockets of those that are disabled or gone.
+    fn close_disabled(&mut self) {
+        let generation = self.shared.apps.generation();
+        if std::mem::replace(&mut self.apps_seen, generation) == generation {
+            return;
+        }
+        let is_disabled =
+            |socket: &crate::socket::Socket| socket.tenant.as_ref().is_some_and(|tenant| !tenant.app().policy.enabled);
+        let disabled: Vec<u32> =
+            self.sockets.iter().filter(|(_, socket)| is_disabled(socket)).map(|(slot, _)| slot as u32).collect();
+        for slot in disabled {
+            self.refuse(slot, CloseCode::DISABLED);
+        }
     }
 
     fn due_token(&mut self, place: Place) {

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use protocol::{CloseCode, SocketId, frame};
 
 use super::{Inner, Place, State};
-use crate::directory::ChannelId;
-use crate::inbox::Command;
+use crate::channel::ChannelId;
+use crate::inbox::{Command, Outgoing};
 use crate::socket::Phase;
 
 /// Sockets flushed before the thread looks at anything else.
@@ -41,6 +41,11 @@ fn turn(inner: &Rc<Inner>) -> bool {
         match command {
             Command::Deliver { channel, seq, frame, except } => appended += state.deliver(channel, seq, &frame, except),
             Command::Revoke { channel, user } => state.revoke(channel, &user),
+            Command::Send { socket, frame } => {
+                if let Some(slot) = state.find_id(socket) {
+                    state.send_frame(slot, frame);
+                }
+            }
             Command::Close { socket, code } => {
                 if let Some(slot) = state.find_id(socket) {
                     state.refuse(slot, code);
@@ -90,16 +95,17 @@ impl State {
     }
 
     /// Appends the frame to each subscriber; gives how many got it.
-    fn deliver(&mut self, channel: ChannelId, seq: u64, frame: &Bytes, except: Option<SocketId>) -> usize {
+    fn deliver(&mut self, channel: ChannelId, seq: u64, frame: &Outgoing, except: Option<SocketId>) -> usize {
         let Some(subscribers) = self.channels.get(&channel) else { return 0 };
-        let queue_bytes_max = self.shared.config.queue_bytes_max;
+        let queue_bytes_max = self.shared.config().queue_bytes_max;
         let mut over = Vec::new();
         for subscriber in subscribers {
             let socket = &mut self.sockets[subscriber.slot as usize];
             if seq <= subscriber.since || except == Some(socket.id) {
                 continue;
             }
-            socket.queue.push(frame.clone());
+            let numbered = frame.numbered.as_ref().filter(|_| subscriber.positioned);
+            socket.queue.push(numbered.unwrap_or(&frame.plain).clone());
             if !socket.dirty {
                 socket.dirty = true;
                 self.dirty.push_back(subscriber.slot);
@@ -115,7 +121,7 @@ impl State {
 
     /// Queues a frame for one socket.
     pub(crate) fn send_frame(&mut self, slot: u32, frame: Bytes) {
-        let queue_bytes_max = self.shared.config.queue_bytes_max;
+        let queue_bytes_max = self.shared.config().queue_bytes_max;
         let socket = self.socket(slot);
         if socket.phase != Phase::Open {
             return;
@@ -131,10 +137,23 @@ impl State {
         }
     }
 
+    /// Queues frames that the socket asked for, however many.
+    pub(crate) fn replay(&mut self, slot: u32, frames: Vec<Bytes>) {
+        let socket = self.socket(slot);
+        if socket.phase != Phase::Open || frames.is_empty() {
+            return;
+        }
+        frames.into_iter().for_each(|frame| socket.queue.grant(frame));
+        if !socket.dirty {
+            socket.dirty = true;
+            self.dirty.push_back(slot);
+        }
+    }
+
     /// A queue is over its limit: that is the peer's fault only if the kernel takes nothing more for it.
     fn relieve(&mut self, slot: u32) {
         self.flush(slot);
-        if self.socket(slot).queue.bytes() > self.shared.config.queue_bytes_max {
+        if self.socket(slot).queue.bytes() > self.shared.config().queue_bytes_max {
             self.close(slot, CloseCode::SLOW);
         }
     }
@@ -168,15 +187,16 @@ impl State {
         let Some(subscribers) = self.channels.get(&channel) else { return };
         let holds = |slot: &u32| {
             let subscriptions = &self.sockets[*slot as usize].subscriptions;
-            subscriptions.iter().any(|held| held.channel == channel && held.user.as_ref() == Some(user))
+            subscriptions.iter().any(|held| held.id == channel && held.user.as_ref() == Some(user))
         };
         let slots: Vec<u32> = subscribers.iter().map(|subscriber| subscriber.slot).filter(holds).collect();
         for slot in slots {
             let subscriptions = &mut self.socket(slot).subscriptions;
-            let Some(index) = subscriptions.iter().position(|held| held.channel == channel) else { continue };
+            let Some(index) = subscriptions.iter().position(|held| held.id == channel) else { continue };
             let ended = subscriptions.swap_remove(index);
             self.forget(slot, &ended);
-            let text = frame::subscription_error(&ended.name, "AuthError", "No longer allowed to be subscribed", 403);
+            let text =
+                frame::subscription_error(ended.channel.name(), "AuthError", "No longer allowed to be subscribed", 403);
             self.send(slot, &text);
         }
     }

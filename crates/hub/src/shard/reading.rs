@@ -11,6 +11,7 @@ use protocol::{Channel, ChannelKind, CloseCode};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::State;
+use crate::Observed;
 use crate::hub::Publication;
 use crate::socket::Phase;
 use crate::subscribe::Question;
@@ -104,7 +105,7 @@ impl State {
     /// Handles every message in the bytes. After a question the rest is kept for later.
     fn process(&mut self, slot: u32, bytes: &mut [u8]) -> Option<Question> {
         let now = self.wheel.now();
-        let config = &self.shared.config;
+        let config = self.shared.config();
         let limits = Limits { message_bytes_max: config.message_bytes_max, fragments_max: config.fragments_max };
         let frames_max = config.frames_per_second_max;
         let mut input = bytes;
@@ -166,10 +167,12 @@ impl State {
     fn relay(&mut self, slot: u32, event: &ClientEvent<'_>) -> Result<(), (Option<u16>, String)> {
         let no = |message: String| (None, message);
         let (now, shared) = (self.wheel.now(), Arc::clone(&self.shared));
-        let config = &shared.config;
+        let config = shared.config();
         let socket = self.socket(slot);
         let Some(tenant) = socket.tenant.clone() else { return Ok(()) };
-        if !tenant.app.policy.client_events {
+        let app = tenant.app();
+        let policy = &app.policy;
+        if !policy.client_events {
             return Err(no("To send client events, you must enable this feature for the app".into()));
         }
         if event.event.chars().count() > EVENT_NAME_CHARS_MAX {
@@ -177,14 +180,12 @@ impl State {
         }
         // Receivers get a string whatever was sent, since some SDKs can read nothing else.
         let data = serde_json::from_str::<String>(event.data).unwrap_or_else(|_| event.data.to_owned());
-        if data.len() > config.client_event_bytes_max {
-            return Err(no(format!(
-                "The data of a client event may have at most {} bytes",
-                config.client_event_bytes_max
-            )));
+        let bytes_max = policy.event_bytes_max.map_or(config.client_event_bytes_max, |max| max as usize);
+        if data.len() > bytes_max {
+            return Err(no(format!("The data of a client event may have at most {bytes_max} bytes")));
         }
         let channel = Channel::parse(&event.channel).map_err(|error| no(error.to_string()))?;
-        let protected = tenant.app.policy.protected_channels && channel.is_protected();
+        let protected = policy.protected_channels && channel.is_protected();
         let user_id = match (channel.kind(), socket.subscription(channel.name())) {
             (_, None) => return Err(no(format!("Client event rejected - not subscribed to channel {channel}"))),
             (ChannelKind::Presence, Some(subscription)) => subscription.user.clone(),
@@ -192,15 +193,16 @@ impl State {
             (ChannelKind::Public, Some(_)) if protected => None,
             _ => return Err(no("Client event rejected - only supported on private and presence channels".into())),
         };
-        if !socket.client_events.allows(now, config.client_events_per_second_max) {
-            return Err((
-                Some(4301),
-                format!("Client event rejected - at most {} a second", config.client_events_per_second_max),
-            ));
+        let per_second_max = policy.client_events_per_second_max.unwrap_or(config.client_events_per_second_max);
+        if !socket.client_events.allows(now, per_second_max) {
+            return Err((Some(4301), format!("Client event rejected - at most {per_second_max} a second")));
         }
-        let (event, except, user_id) = (&*event.event, Some(socket.id), user_id.as_deref());
-        let publication = Publication { event, data: &data, user_id, except };
-        let encode = || publication.encode(&channel);
-        tenant.space.publish(channel.name(), except, encode).map_err(|busy| (Some(4301), busy.to_string()))
+        let (event, id, user) = (&*event.event, socket.id, user_id.as_deref());
+        // Live only: a busy cursor must not push what matters out of a history.
+        let publication = Publication { event, data: &data, user_id: user, except: Some(id), ephemeral: true };
+        tenant.space.publish(&channel, &publication).map_err(|busy| (Some(4301), busy.to_string()))?;
+        let channel = channel.name();
+        tenant.space.observe(|| Observed::ClientEvent { channel, event, data: &data, socket: id, user });
+        Ok(())
     }
 }

@@ -18,7 +18,8 @@ async fn a_publication_reaches_subscribers_of_its_channel_and_app_but_not_the_ex
     for socket in [&mut ada, &mut bob, &mut stranger] {
         socket.subscribe("news").await;
     }
-    let publication = Publication { event: "first", data: "{\"n\":1}", user_id: None, except: Some(ada.id()) };
+    let publication =
+        Publication { event: "first", data: "{\"n\":1}", except: Some(ada.id()), ..Publication::default() };
     node.hub.publish(&app_id(), &channel_named("news"), &publication).unwrap();
     node.publish("news", "second", "plain text");
     let first = bob.expect_event("first").await;

@@ -5,5 +5,8 @@
 mod channels;
 mod faults;
 mod order;
+mod policy;
+mod recovery;
 mod sign_in;
 mod support;
+mod told;

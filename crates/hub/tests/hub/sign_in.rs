@@ -1,5 +1,6 @@
 //! Users: who may be which, and what losing a right does.
 
+use hub::Publication;
 use protocol::{Protected, RoomId};
 use serde_json::json;
 use testkit::Socket;
@@ -33,7 +34,13 @@ async fn a_socket_is_bound_by_subprotocol_ticket_frame_or_signature() {
             socket.expect_event("pusher:subscription_error").await;
         }
     }
-    node.hub.publish_protected(&app_id(), &Protected::User(user), "hello", "{}").unwrap();
+    node.hub
+        .publish_protected(
+            &app_id(),
+            &Protected::User(user),
+            &Publication { event: "hello", data: "{}", ..Publication::default() },
+        )
+        .unwrap();
     by_ticket.expect_event("hello").await;
 }
 
@@ -116,7 +123,9 @@ async fn losing_a_room_ends_its_subscriptions_under_every_name_at_once() {
         assert_eq!((error.channel.as_ref(), &error["status"]), (Some(name), &json!(403)));
     }
     signed_in.expect_event("pusher:subscription_error").await;
-    node.hub.publish_protected(&app_id(), &room, "secret", "{}").unwrap();
+    node.hub
+        .publish_protected(&app_id(), &room, &Publication { event: "secret", data: "{}", ..Publication::default() })
+        .unwrap();
     signed_in.expect_quiet().await;
     // An auth string of before is worth nothing now.
     let auth = protocol::Signer::new(SECRET).sign_channel(stock.id(), &names[2], Some(&stock_auth));

@@ -7,8 +7,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use actix_http::{HttpService, Response};
-use hub::{Answer, Apps, Config, Gate, Hub, Publication, Refused, SignedIn};
-use protocol::{App, AppId, Channel, Protected, UserId};
+use hub::{Answer, Apps, Config, Gate, Hub, Observed, Observer, Publication, Refused, SignedIn};
+use protocol::{App, AppId, Channel, Policy, Protected, UserId};
 use testkit::Socket;
 
 pub(crate) const KEY: &str = "278d425bdf160c739803";
@@ -74,11 +74,14 @@ impl Node {
     }
 
     pub(crate) fn start_with(config: Config) -> Self {
-        let app = |id: &str, key: &str| App::new(id.try_into().unwrap(), key.try_into().unwrap(), SECRET).unwrap();
-        let mut first = app("1", KEY);
-        first.policy.client_events = true;
+        Self::start_as(config, Policy { client_events: true, ..Policy::default() })
+    }
+
+    /// A node whose first app has this policy.
+    pub(crate) fn start_as(config: Config, policy: Policy) -> Self {
+        let first = app("1", KEY, policy);
         let members = Members::default();
-        let apps = Apps::new(vec![first, app("2", "other-key")]);
+        let apps = Apps::new(vec![first, app("2", "other-key", Policy::default())]);
         let hub = Hub::new(config, apps, Arc::new(members.clone()));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let addr = listener.local_addr().unwrap();
@@ -115,7 +118,7 @@ impl Node {
     }
 
     pub(crate) fn publish(&self, channel: &str, event: &str, data: &str) {
-        let publication = Publication { event, data, user_id: None, except: None };
+        let publication = Publication { event, data, ..Publication::default() };
         self.hub.publish(&app_id(), &channel_named(channel), &publication).unwrap();
     }
 }
@@ -124,6 +127,42 @@ impl Drop for Node {
     fn drop(&mut self) {
         drop(self.server.stop(false));
         let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// An app with the tests' secret.
+pub(crate) fn app(id: &str, key: &str, policy: Policy) -> App {
+    let app = App::new(id.try_into().unwrap(), key.try_into().unwrap(), SECRET).unwrap();
+    App { policy, ..app }
+}
+
+/// Writes down what the hub tells.
+#[derive(Default)]
+pub(crate) struct Recorder(Mutex<Vec<String>>);
+
+impl Recorder {
+    /// What was told since the last call, in order.
+    pub(crate) fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+impl Observer for Recorder {
+    fn wants(&self, app: &AppId) -> bool {
+        *app == app_id()
+    }
+
+    fn observe(&self, _: &AppId, event: Observed<'_>) {
+        let told = match event {
+            Observed::Occupied { channel } => format!("occupied {channel}"),
+            Observed::Vacated { channel } => format!("vacated {channel}"),
+            Observed::MemberAdded { channel, user } => format!("added {channel} {user}"),
+            Observed::MemberRemoved { channel, user } => format!("removed {channel} {user}"),
+            Observed::ClientEvent { channel, event, data, user, .. } => format!("{event} {channel} {data} {user:?}"),
+            Observed::CacheMiss { channel } => format!("miss {channel}"),
+            Observed::SubscriptionCount { channel, count } => format!("count {channel} {count}"),
+        };
+        self.0.lock().unwrap().push(told);
     }
 }
 

@@ -11,7 +11,7 @@ use crate::cli::webhook::{Letters, OfApp, WebhookAdd, WebhookCommand, WebhookRem
 use crate::database::Database;
 use crate::secrets;
 use crate::settings::Settings;
-use crate::tenants::Tenants;
+use crate::tenants;
 
 /// The most dead letters that are listed at once.
 const LISTED_MAX: i64 = 1000;
@@ -45,7 +45,7 @@ async fn add(settings: &Settings, new: WebhookAdd) -> anyhow::Result<()> {
     let configured = settings.apps.iter().any(|one| one.id == app.as_str());
     let id = endpoint.id;
     let is_known = on_database(settings, move |conn| {
-        let is_known = configured || store::apps::list(conn)?.iter().any(|one| one.id == endpoint.app);
+        let is_known = configured || store::apps::list(conn)?.apps.iter().any(|one| one.id == endpoint.app);
         if is_known {
             rows::create(conn, &endpoint)?;
         }
@@ -128,7 +128,7 @@ fn chosen(letters: &Letters) -> Option<&[Uuid]> {
 fn app(settings: &Settings, of: &OfApp) -> anyhow::Result<AppId> {
     match &of.app {
         Some(id) => AppId::try_from(id.as_str()).context("--app"),
-        None => match Tenants::new(settings, &secrets::of(settings)?)?.configured() {
+        None => match tenants::configured(settings, &secrets::of(settings)?)?.as_slice() {
             [app] => Ok(app.id.clone()),
             _ => anyhow::bail!("--app is needed: the configuration does not have exactly one app"),
         },

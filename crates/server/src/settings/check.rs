@@ -6,9 +6,9 @@ use std::fmt::Display;
 use protocol::{AppId, AppKey};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{App, Auth, BadSetting, Settings};
+use super::{App, Auth, BadSetting, Settings, policy};
 
-type Checked = Result<(), BadSetting>;
+pub(super) type Checked = Result<(), BadSetting>;
 
 pub(super) fn check(settings: &Settings) -> Checked {
     ranges(settings)?;
@@ -22,7 +22,7 @@ pub(super) fn check(settings: &Settings) -> Checked {
 }
 
 fn ranges(settings: &Settings) -> Checked {
-    let Settings { server, database, auth, socket, chat, http, .. } = settings;
+    let Settings { server, database, auth, socket, history, chat, http, .. } = settings;
     within("server.workers", server.workers, 0, 1024)?;
     within("server.backlog", server.backlog, 16, 65_535)?;
     within("server.drain_seconds", server.drain_seconds, 0, 600)?;
@@ -48,6 +48,14 @@ fn ranges(settings: &Settings) -> Checked {
     within("socket.presence_members_max", socket.presence_members_max, 1, 100_000)?;
     within("socket.presence_info_bytes_max", socket.presence_info_bytes_max, 2, 65_536)?;
     within("socket.token_grace_seconds", socket.token_grace_seconds, 0, 3600)?;
+    within("socket.authorization_timeout_seconds", socket.authorization_timeout_seconds, 1, 3600)?;
+    within("socket.watchlist_max", socket.watchlist_max, 0, 10_000)?;
+    within("history.messages_max", history.messages_max, 0, 100_000)?;
+    within("history.seconds", history.seconds, 1, 2_592_000)?;
+    within("history.bytes_max", history.bytes_max, 65_536, 1_099_511_627_776)?;
+    within("history.cache_seconds", history.cache_seconds, 1, 2_592_000)?;
+    within("history.replay_messages_max", history.replay_messages_max, 1, 1_000_000)?;
+    within("history.journal_queue_max", history.journal_queue_max, 16, 1_000_000)?;
     within("chat.content_chars_max", chat.content_chars_max, 1, 100_000)?;
     within("chat.typing_seconds", chat.typing_seconds, 1, 60)?;
     within("chat.unread_interval_ms", chat.unread_interval_ms, 10, 60_000)?;
@@ -91,6 +99,19 @@ fn apps(apps: &[App]) -> Checked {
             return Err(BadSetting::new(key(name), error.to_string()));
         }
         secret(&key("secret"), &app.secret, 16, 256)?;
+        if let Some(previous) = &app.previous_secret {
+            secret(&key("previous_secret"), previous, 16, 256)?;
+        }
+        match (&app.previous_secret, app.previous_secret_until) {
+            (Some(_), None) => {
+                return Err(BadSetting::new(key("previous_secret_until"), "must be set with previous_secret"));
+            }
+            (None, Some(_)) => {
+                return Err(BadSetting::new(key("previous_secret"), "must be set with previous_secret_until"));
+            }
+            _ => {}
+        }
+        policy::check(&key("policy."), &app.policy)?;
         for api_key in &app.api_keys {
             secret(&key("api_keys"), api_key, 16, 256)?;
         }

@@ -1,6 +1,7 @@
 //! The product, end to end: the real binary, real sockets, a real Postgres.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod apps;
 mod chat;
 mod cli;
 mod kabar;
