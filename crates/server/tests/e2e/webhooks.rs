@@ -5,10 +5,10 @@ use std::process::{Command, Output};
 use chrono::Utc;
 use nix::sys::signal::Signal;
 use protocol::{AppId, Signer};
-use serde_json::Value;
+use serde_json::{Value, json};
 use store::webhooks::{Claim, NewDelivery};
 use tempfile::TempDir;
-use testkit::TestDatabase;
+use testkit::{Socket, TestDatabase};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -118,4 +118,42 @@ async fn a_dead_letter_is_shown_and_replayed_by_a_running_kabar() {
     kabar.signal(Signal::SIGTERM);
     assert!(kabar.ended().await.success());
     assert_eq!(beside(&["webhook", "dead"]), "");
+}
+
+#[tokio::test]
+async fn what_happens_on_channels_is_told_and_a_restart_tells_nothing_of_who_comes_back() {
+    let (folder, database) = (folder(), testkit::database().await);
+    let receiver = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let serve = || {
+        let mut serve = configured(&folder, &database);
+        let url = format!("http://{}/hook", receiver.local_addr().unwrap());
+        serve.env("KABAR__APPS__0__WEBHOOKS", format!(r#"[{{"url":"{url}"}}]"#));
+        serve.env("KABAR__WEBHOOKS__LEAVE_DELAY_MS", "0").env("KABAR__WEBHOOKS__RESTART_GRACE_SECONDS", "5");
+        serve
+    };
+    let told = |(_, body): (String, String)| {
+        let body: Value = serde_json::from_str(&body).unwrap();
+        body["events"].as_array().unwrap()[0].clone()
+    };
+    let mut kabar = Kabar::start(&folder, serve()).await;
+    kabar.ready().await;
+    let mut stays = Socket::connect(&kabar.public, KEY).await;
+    stays.subscribe_private("private-stays", KEY, SECRET).await;
+    assert_eq!(told(receive(&receiver).await), json!({"name": "channel_occupied", "channel": "private-stays"}));
+    let mut goes = Socket::connect(&kabar.public, KEY).await;
+    goes.subscribe("goes").await;
+    assert_eq!(told(receive(&receiver).await), json!({"name": "channel_occupied", "channel": "goes"}));
+    stays.send_event("private-stays", "client-x", json!({"a": 1})).await;
+    let event = told(receive(&receiver).await);
+    assert_eq!((&event["name"], &event["data"]), (&"client_event".into(), &r#"{"a":1}"#.into()));
+    kabar.signal(Signal::SIGTERM);
+    assert!(kabar.ended().await.success());
+
+    let mut kabar = Kabar::start(&folder, serve()).await;
+    let mut stays = Socket::connect(&kabar.public, KEY).await;
+    stays.subscribe_private("private-stays", KEY, SECRET).await;
+    kabar.ready().await;
+    assert_eq!(told(receive(&receiver).await), json!({"name": "channel_vacated", "channel": "goes"}));
+    drop(stays);
+    assert_eq!(told(receive(&receiver).await), json!({"name": "channel_vacated", "channel": "private-stays"}));
 }
