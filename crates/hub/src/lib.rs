@@ -6,6 +6,7 @@
 //! ```text
 //! upgrade   HTTP upgrade → raw stream           websocket  bytes ↔ RFC 6455 messages
 //! shard     the sockets of one thread           socket     one peer: reads, answers, queue
+//! io        what a socket's bytes travel on
 //! directory channels and users of the node      inbox      what other threads hand to a shard
 //! wheel     every timeout of a shard            gate       questions that need the outside
 //! ```
@@ -16,6 +17,7 @@ mod directory;
 mod gate;
 mod hub;
 mod inbox;
+mod io;
 mod shard;
 mod socket;
 mod subscribe;
@@ -27,6 +29,7 @@ pub use apps::Apps;
 pub use config::Config;
 pub use gate::{Answer, Gate, Refused, SignedIn};
 pub use hub::{Busy, Hub, Publication};
+pub use io::{Io, prepare_tcp};
 pub use shard::Shard;
 pub use upgrade::Upgrade;
 #[doc(hidden)]

@@ -20,9 +20,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use protocol::{CloseCode, SocketId, frame};
 use slab::Slab;
-use tokio::net::TcpStream;
 
-use crate::Hub;
 use crate::directory::ChannelId;
 use crate::hub::Shared;
 use crate::inbox::{Command, Inbox};
@@ -30,6 +28,7 @@ use crate::socket::{Phase, Queue, Socket, Subscription, Tenant};
 use crate::subscribe::{Question, Reply};
 use crate::websocket::{self, Decoder};
 use crate::wheel::{Deadline, Wheel};
+use crate::{Hub, Io};
 
 /// How long a closed socket waits for the peer's own close.
 const LINGER_SECONDS: u32 = 3;
@@ -114,7 +113,7 @@ impl Shard {
     }
 
     /// Takes over a stream after its handshake: writes `response`, then serves it until it ends.
-    pub(crate) fn adopt(&self, io: TcpStream, response: Bytes, unread: Vec<u8>, arrival: Arrival) {
+    pub(crate) fn adopt(&self, io: Io, response: Bytes, unread: Vec<u8>, arrival: Arrival) {
         let inner = Rc::clone(&self.inner);
         let mut state = inner.state.borrow_mut();
         let place = state.insert(io, response, unread);
@@ -154,7 +153,7 @@ async fn serve(inner: Rc<Inner>, place: Place, mut question: Option<Question>) {
 }
 
 impl State {
-    fn insert(&mut self, io: TcpStream, response: Bytes, unread: Vec<u8>) -> Place {
+    fn insert(&mut self, io: Io, response: Bytes, unread: Vec<u8>) -> Place {
         self.serial = self.serial.wrapping_add(1);
         let entry = self.sockets.vacant_entry();
         let place = Place { slot: entry.key() as u32, serial: self.serial };

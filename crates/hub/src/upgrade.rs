@@ -11,8 +11,8 @@ use actix_service::{Service, ServiceFactory};
 use bytes::Bytes;
 use protocol::CloseCode;
 use protocol::signature::SignedQuery;
-use tokio::net::TcpStream;
 
+use crate::Io;
 use crate::shard::{Arrival, Shard};
 use crate::socket::Tenant;
 use crate::subscribe::Question;
@@ -59,22 +59,25 @@ impl Shard {
         Arrival::Accepted(Tenant { app, space }, question)
     }
 
-    fn take_over(&self, request: &Request, framed: Framed<TcpStream, h1::Codec>) {
+    fn take_over<T>(&self, request: &Request, framed: Framed<T, h1::Codec>)
+    where
+        Io: From<T>,
+    {
         let parts = framed.into_parts();
+        let mut io = Io::from(parts.io);
+        let config = &self.inner.shared.config;
         let path = request.path();
         let is_ours = path.starts_with(PATH) || self.inner.state.borrow().is_echo();
         let accepted = if is_ours { websocket::accept(request.head()) } else { Err((404, "nothing is upgraded here")) };
         match accepted {
             Ok(handshake) => {
-                // A peer that stalls costs this much of the kernel's memory, and no more.
-                let _ =
-                    socket2::SockRef::from(&parts.io).set_send_buffer_size(self.inner.shared.config.send_buffer_bytes);
-                let _ = parts.io.set_nodelay(true);
+                io.set_send_buffer(config.send_buffer_bytes);
+                io.prepare(config.stall_timeout);
                 let arrival = self.arrival(path, request.uri().query().unwrap_or_default(), handshake.token);
-                self.adopt(parts.io, handshake.response, parts.read_buf.to_vec(), arrival);
+                self.adopt(io, handshake.response, parts.read_buf.to_vec(), arrival);
             }
             // The answer is small and the stream's buffer empty: it takes it whole.
-            Err((status, text)) => drop(parts.io.try_write(&refusal(status, text))),
+            Err((status, text)) => drop(io.try_write(&refusal(status, text)).and_then(|_| io.try_flush())),
         }
     }
 }
@@ -90,20 +93,26 @@ fn refusal(status: u16, text: &str) -> Bytes {
     .into()
 }
 
-impl Service<(Request, Framed<TcpStream, h1::Codec>)> for Upgrade {
+impl<T> Service<(Request, Framed<T, h1::Codec>)> for Upgrade
+where
+    Io: From<T>,
+{
     type Response = ();
     type Error = actix_http::Error;
     type Future = Ready<Result<(), Self::Error>>;
 
     actix_service::always_ready!();
 
-    fn call(&self, (request, framed): (Request, Framed<TcpStream, h1::Codec>)) -> Self::Future {
+    fn call(&self, (request, framed): (Request, Framed<T, h1::Codec>)) -> Self::Future {
         self.shard.take_over(&request, framed);
         ready(Ok(()))
     }
 }
 
-impl ServiceFactory<(Request, Framed<TcpStream, h1::Codec>)> for Upgrade {
+impl<T> ServiceFactory<(Request, Framed<T, h1::Codec>)> for Upgrade
+where
+    Io: From<T>,
+{
     type Response = ();
     type Error = actix_http::Error;
     type Config = ();
