@@ -5,17 +5,22 @@
 //! application      composed, served, stopped         upkeep    schema, apps of the database
 //! database         private Postgres or elsewhere     tenants   configured apps and stored ones
 //! health           live and ready                    demo, page  the demo's people and page
+//! listeners        TCP, a Unix socket, TLS           public    what they serve
+//! certificates     of TLS, read anew
 //! ```
 
 pub mod application;
+mod certificates;
 pub mod cli;
 pub mod commands;
 mod database;
 mod demo;
 mod health;
 mod limits;
+mod listeners;
 pub mod logging;
 mod page;
+mod public;
 mod secrets;
 pub mod settings;
 mod tenants;

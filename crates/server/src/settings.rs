@@ -4,6 +4,7 @@
 //! is unknown or bad is a [`BadSetting`], one line that names it and never repeats a secret.
 
 mod check;
+mod listen;
 mod sources;
 
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+pub use listen::Tls;
 pub use sources::DEFAULTS;
 
 /// One line that says which key is wrong and why.
@@ -38,6 +40,7 @@ impl BadSetting {
 pub struct Settings {
     pub demo: bool,
     pub server: Server,
+    pub tls: Tls,
     pub database: Database,
     #[serde(default)]
     pub apps: Vec<App>,
@@ -58,6 +61,11 @@ pub struct Server {
     pub workers: usize,
     pub backlog: u32,
     pub drain_seconds: u64,
+    #[serde(default)]
+    pub unix_socket: Option<PathBuf>,
+    pub unix_socket_mode: String,
+    #[serde(default)]
+    pub trusted_proxies: Vec<String>,
 }
 
 /// `[database]`

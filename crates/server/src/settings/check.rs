@@ -12,6 +12,10 @@ type Checked = Result<(), BadSetting>;
 
 pub(super) fn check(settings: &Settings) -> Checked {
     ranges(settings)?;
+    settings.tls.check()?;
+    if settings.server.parse_unix_socket_mode().is_none() {
+        return Err(BadSetting::new("server.unix_socket_mode", "must be an octal number such as \"0660\""));
+    }
     database(settings)?;
     apps(&settings.apps)?;
     auth(settings)?;
@@ -21,10 +25,12 @@ pub(super) fn check(settings: &Settings) -> Checked {
 }
 
 fn ranges(settings: &Settings) -> Checked {
-    let Settings { server, database, auth, socket, chat, http, .. } = settings;
+    let Settings { server, tls, database, auth, socket, chat, http, .. } = settings;
     within("server.workers", server.workers, 0, 1024)?;
     within("server.backlog", server.backlog, 16, 65_535)?;
     within("server.drain_seconds", server.drain_seconds, 0, 600)?;
+    within("tls.handshake_timeout_seconds", tls.handshake_timeout_seconds, 1, 120)?;
+    within("tls.reload_seconds", tls.reload_seconds, 1, 86_400)?;
     within("database.pool_size", database.pool_size, 1, 1000)?;
     within("database.acquire_timeout_ms", database.acquire_timeout_ms, 10, 60_000)?;
     within("database.statement_timeout_ms", database.statement_timeout_ms, 10, 600_000)?;

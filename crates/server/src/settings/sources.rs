@@ -16,7 +16,8 @@ pub const DEFAULTS: &str = include_str!("../../config.default.toml");
 const FILE: &str = "kabar.toml";
 const PREFIX: &str = "KABAR__";
 /// Keys without a default whose values are no strings: a variable's text is read as JSON.
-const STRUCTURED: [&str; 5] = ["apps", "api_keys", "public_keys", "client_events", "protected_channels"];
+const STRUCTURED: [&str; 6] =
+    ["apps", "api_keys", "public_keys", "client_events", "protected_channels", "trusted_proxies"];
 
 pub(super) fn read(
     file: Option<&Path>,

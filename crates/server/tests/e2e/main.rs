@@ -5,4 +5,5 @@ mod chat;
 mod cli;
 mod kabar;
 mod lifecycle;
+mod listeners;
 mod page;
