@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::TrustedProxies;
+
 /// See each field for its unit, default and what happens past it.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -39,6 +41,8 @@ pub struct Config {
     pub token_grace: Duration,
     /// Whether `?token=` signs a socket in. Off: URLs end up in logs.
     pub token_in_query: bool,
+    /// Whose `X-Forwarded-For` is believed. Nobody's.
+    pub trusted_proxies: TrustedProxies,
 }
 
 impl Default for Config {
@@ -61,6 +65,7 @@ impl Default for Config {
             presence_info_bytes_max: 1024,
             token_grace: Duration::from_secs(5),
             token_in_query: false,
+            trusted_proxies: TrustedProxies::default(),
         }
     }
 }

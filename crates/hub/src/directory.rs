@@ -16,6 +16,7 @@ use protocol::{AppId, Channel, ChannelKind, SocketId};
 use smallvec::SmallVec;
 use tokio::sync::Notify;
 
+use crate::connections::Connections;
 use crate::hub::Busy;
 use crate::inbox::{Command, Inbox};
 use crate::websocket;
@@ -35,6 +36,7 @@ pub(crate) struct Directory {
 /// The channels and signed-in users of one app.
 #[derive(Default)]
 pub(crate) struct Space {
+    pub(crate) connections: Connections,
     channels: DashMap<Arc<str>, ChannelEntry>,
     users: DashMap<Arc<str>, UserSockets>,
     /// Counts revocations, so that a decision made before one is not acted on after it.

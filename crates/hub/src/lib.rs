@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! upgrade   HTTP upgrade → raw stream           websocket  bytes ↔ RFC 6455 messages
+//! arrival   who may come in                         proxies    whose word about addresses counts
 //! shard     the sockets of one thread           socket     one peer: reads, answers, queue
 //! io        what a socket's bytes travel on
 //! directory channels and users of the node      inbox      what other threads hand to a shard
@@ -12,12 +13,15 @@
 //! ```
 
 mod apps;
+mod arrival;
 mod config;
+mod connections;
 mod directory;
 mod gate;
 mod hub;
 mod inbox;
 mod io;
+mod proxies;
 mod shard;
 mod socket;
 mod subscribe;
@@ -30,6 +34,7 @@ pub use config::Config;
 pub use gate::{Answer, Gate, Refused, SignedIn};
 pub use hub::{Busy, Hub, Publication};
 pub use io::{Io, prepare_tcp};
+pub use proxies::{InvalidProxy, TrustedProxies};
 pub use shard::Shard;
 pub use upgrade::Upgrade;
 #[doc(hidden)]

@@ -21,10 +21,11 @@ use bytes::Bytes;
 use protocol::{CloseCode, SocketId, frame};
 use slab::Slab;
 
+use crate::arrival::{Arrival, Welcome};
 use crate::directory::ChannelId;
 use crate::hub::Shared;
 use crate::inbox::{Command, Inbox};
-use crate::socket::{Phase, Queue, Socket, Subscription, Tenant};
+use crate::socket::{Phase, Queue, Socket, Subscription};
 use crate::subscribe::{Question, Reply};
 use crate::websocket::{self, Decoder};
 use crate::wheel::{Deadline, Wheel};
@@ -124,16 +125,6 @@ impl Shard {
     }
 }
 
-/// What a new socket is.
-pub(crate) enum Arrival {
-    /// Refused: it is told why.
-    Refused(CloseCode),
-    /// Of this app, and to be signed in by the question's answer before it is greeted.
-    Accepted(Tenant, Option<Question>),
-    /// No app: an echo.
-    Echo,
-}
-
 /// A socket's task: reads, and where a frame raises a question, waits for its answer before it reads on.
 async fn serve(inner: Rc<Inner>, place: Place, mut question: Option<Question>) {
     loop {
@@ -166,6 +157,7 @@ impl State {
             decoder: Decoder::default(),
             unread,
             tenant: None,
+            admitted: None,
             bound: None,
             subscriptions: smallvec::SmallVec::new(),
             phase: Phase::Open,
@@ -188,9 +180,10 @@ impl State {
     fn arrive(&mut self, slot: u32, arrival: Arrival) -> Option<Question> {
         match arrival {
             Arrival::Refused(code) => self.refuse(slot, code),
-            Arrival::Accepted(..) if self.draining => self.refuse(slot, CloseCode::GOING_AWAY),
-            Arrival::Accepted(tenant, question) => {
-                self.socket(slot).tenant = Some(tenant);
+            Arrival::Accepted(_) if self.draining => self.refuse(slot, CloseCode::GOING_AWAY),
+            Arrival::Accepted(Welcome { tenant, admitted, question }) => {
+                let socket = self.socket(slot);
+                (socket.tenant, socket.admitted) = (Some(tenant), Some(admitted));
                 if question.is_some() {
                     return question;
                 }
@@ -264,6 +257,7 @@ impl State {
             self.forget(slot, &subscription);
         }
         let socket = self.socket(slot);
+        socket.admitted = None;
         if let (Some(bound), Some(tenant)) = (socket.bound.take(), &socket.tenant) {
             tenant.space.sign_out(&bound.user, socket.id);
         }

@@ -11,6 +11,7 @@ use protocol::{App, SocketId};
 use smallvec::SmallVec;
 
 use crate::Io;
+use crate::connections::Admitted;
 use crate::directory::{ChannelId, Space};
 use crate::websocket::Decoder;
 use crate::wheel::Deadline;
@@ -29,6 +30,8 @@ pub(crate) struct Socket {
     pub(crate) unread: Vec<u8>,
     /// None while nothing but a close frame may be sent: the app is unknown.
     pub(crate) tenant: Option<Tenant>,
+    /// Its place in the app's counts, until it begins to close.
+    pub(crate) admitted: Option<Admitted>,
     pub(crate) bound: Option<Box<Bound>>,
     pub(crate) subscriptions: SmallVec<[Subscription; 1]>,
     pub(crate) phase: Phase,

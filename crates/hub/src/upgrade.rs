@@ -10,12 +10,10 @@ use actix_http::{Request, h1};
 use actix_service::{Service, ServiceFactory};
 use bytes::Bytes;
 use protocol::CloseCode;
-use protocol::signature::SignedQuery;
 
 use crate::Io;
-use crate::shard::{Arrival, Shard};
-use crate::socket::Tenant;
-use crate::subscribe::Question;
+use crate::arrival::Arrival;
+use crate::shard::Shard;
 use crate::websocket;
 
 const PATH: &str = "/app/";
@@ -32,33 +30,6 @@ impl Shard {
         Upgrade { shard: self.clone() }
     }
 
-    fn arrival(&self, path: &str, query: &str, token: Option<String>) -> Arrival {
-        if self.inner.state.borrow().is_echo() {
-            return Arrival::Echo;
-        }
-        let query = SignedQuery::parse("GET", path, query);
-        let shared = &self.inner.shared;
-        let key = path.strip_prefix(PATH).unwrap_or_default();
-        if key.contains('/') {
-            return Arrival::Refused(CloseCode::UNKNOWN_PATH);
-        }
-        let Some(app) = shared.apps.by_key(key) else { return Arrival::Refused(CloseCode::UNKNOWN_APP) };
-        match query.get("protocol").map(str::parse::<i64>) {
-            None => return Arrival::Refused(CloseCode::NO_VERSION),
-            Some(Err(_)) => return Arrival::Refused(CloseCode::INVALID_VERSION),
-            Some(Ok(5..=7)) => {}
-            Some(Ok(_)) => return Arrival::Refused(CloseCode::UNSUPPORTED_VERSION),
-        }
-        let space = shared.directory.space(&app.id);
-        let in_query = || query.get("token").filter(|_| shared.config.token_in_query).map(str::to_owned);
-        let question = match (token.or_else(in_query), query.get("ticket")) {
-            (Some(token), _) => Some(Question::Token { app: app.clone(), token, at_connect: true }),
-            (None, Some(ticket)) => Some(Question::Ticket { app: app.clone(), ticket: ticket.to_owned() }),
-            (None, None) => None,
-        };
-        Arrival::Accepted(Tenant { app, space }, question)
-    }
-
     fn take_over<T>(&self, request: &Request, framed: Framed<T, h1::Codec>)
     where
         Io: From<T>,
@@ -67,13 +38,19 @@ impl Shard {
         let mut io = Io::from(parts.io);
         let config = &self.inner.shared.config;
         let path = request.path();
-        let is_ours = path.starts_with(PATH) || self.inner.state.borrow().is_echo();
+        let is_echo = self.inner.state.borrow().is_echo();
+        let is_ours = path.starts_with(PATH) || is_echo;
         let accepted = if is_ours { websocket::accept(request.head()) } else { Err((404, "nothing is upgraded here")) };
         match accepted {
             Ok(handshake) => {
                 io.set_send_buffer(config.send_buffer_bytes);
                 io.prepare(config.stall_timeout);
-                let arrival = self.arrival(path, request.uri().query().unwrap_or_default(), handshake.token);
+                let key = path.strip_prefix(PATH).unwrap_or_default();
+                let arrival = match (is_echo, key.contains('/')) {
+                    (true, _) => Arrival::Echo,
+                    (_, true) => Arrival::Refused(CloseCode::UNKNOWN_PATH),
+                    _ => self.arrival(key, self.visitor(request.head(), handshake.token)),
+                };
                 self.adopt(io, handshake.response, parts.read_buf.to_vec(), arrival);
             }
             // The answer is small and the stream's buffer empty: it takes it whole.

@@ -256,6 +256,7 @@ impl Settings {
             presence_info_bytes_max: socket.presence_info_bytes_max,
             token_grace: Duration::from_secs(socket.token_grace_seconds),
             token_in_query: self.auth.token_in_query,
+            trusted_proxies: self.server.parse_trusted_proxies().expect("settings are checked"),
         }
     }
 

@@ -88,6 +88,7 @@ fn every_mistake_is_one_line_that_names_its_key() {
         ("[server]\nbacklog = 1", "server.backlog"),
         ("[server]\ndrain_seconds = 601", "server.drain_seconds"),
         ("[server]\nunix_socket_mode = \"rw\"", "server.unix_socket_mode"),
+        ("[server]\ntrusted_proxies = [\"localhost\"]", "server.trusted_proxies"),
         ("[tls]\nlisten = \"127.0.0.1:0\"", "tls.cert_file"),
         ("[tls]\ncert_file = \"a\"\nkey_file = \"b\"", "tls.listen"),
         ("[tls]\nreload_seconds = 0", "tls.reload_seconds"),

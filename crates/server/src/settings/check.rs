@@ -16,6 +16,10 @@ pub(super) fn check(settings: &Settings) -> Checked {
     if settings.server.parse_unix_socket_mode().is_none() {
         return Err(BadSetting::new("server.unix_socket_mode", "must be an octal number such as \"0660\""));
     }
+    settings
+        .server
+        .parse_trusted_proxies()
+        .map_err(|error| BadSetting::new("server.trusted_proxies", error.to_string()))?;
     database(settings)?;
     apps(&settings.apps)?;
     auth(settings)?;

@@ -57,6 +57,11 @@ impl Server {
         u32::from_str_radix(digits, 8).ok().filter(|mode| *mode <= 0o777 && digits.len() <= 4)
     }
 
+    /// Whose `X-Forwarded-For` is believed.
+    pub(super) fn parse_trusted_proxies(&self) -> Result<hub::TrustedProxies, hub::InvalidProxy> {
+        hub::TrustedProxies::parse(self.trusted_proxies.iter().map(String::as_str))
+    }
+
     /// The mode of the Unix socket's file.
     pub(crate) fn unix_socket_mode(&self) -> u32 {
         self.parse_unix_socket_mode().expect("settings are checked")
