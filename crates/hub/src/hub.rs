@@ -9,6 +9,7 @@ use protocol::frame::ChannelEvent;
 use protocol::{AppId, Channel, CloseCode, Protected, SocketId, UserId};
 
 use crate::directory::{Directory, Space};
+use crate::fallback::Sessions;
 use crate::inbox::Command;
 use crate::{Apps, Config, Gate, Shard, websocket};
 
@@ -23,6 +24,7 @@ pub(crate) struct Shared {
     pub(crate) apps: Apps,
     pub(crate) gate: Arc<dyn Gate>,
     pub(crate) directory: Directory,
+    pub(crate) sessions: Sessions,
     shards: AtomicU32,
 }
 
@@ -47,7 +49,14 @@ pub struct Busy;
 impl Hub {
     /// A hub without shards: each worker thread adds its own by [`Hub::shard`].
     pub fn new(config: Config, apps: Apps, gate: Arc<dyn Gate>) -> Self {
-        let shared = Shared { config, apps, gate, directory: Directory::default(), shards: AtomicU32::new(0) };
+        let shared = Shared {
+            config,
+            apps,
+            gate,
+            directory: Directory::default(),
+            sessions: Sessions::default(),
+            shards: AtomicU32::new(0),
+        };
         Self { shared: Arc::new(shared) }
     }
 

@@ -1,4 +1,4 @@
-//! What a socket's bytes travel on: TCP, a Unix socket, TLS.
+//! What a socket's bytes travel on: TCP, a Unix socket, TLS, a session over HTTP.
 //!
 //! Nearly every socket is plain TCP: that is stored in place, everything else behind a pointer, so that an idle socket
 //! stays as small as its stream.
@@ -14,6 +14,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
+use crate::fallback::Session;
+
 /// A stream that a socket can be served on.
 pub struct Io(Kind);
 
@@ -21,6 +23,7 @@ enum Kind {
     Tcp(TcpStream),
     Unix(Box<UnixStream>),
     Tls(Box<TlsStream<TcpStream>>),
+    Session(Box<Session>),
 }
 
 impl From<TcpStream> for Io {
@@ -41,6 +44,12 @@ impl From<TlsStream<TcpStream>> for Io {
     }
 }
 
+impl From<Session> for Io {
+    fn from(session: Session) -> Self {
+        Self(Kind::Session(Box::new(session)))
+    }
+}
+
 /// Sets up a TCP stream, as soon as it is accepted: no delay, and an end where the peer acknowledges nothing for so
 /// long. A peer that is gone without a word would else be noticed only after many minutes.
 pub fn prepare_tcp(stream: &TcpStream, stall_timeout: Duration) {
@@ -58,6 +67,7 @@ impl Io {
             Kind::Tcp(stream) => SockRef::from(stream).set_send_buffer_size(bytes),
             Kind::Unix(stream) => SockRef::from(&**stream).set_send_buffer_size(bytes),
             Kind::Tls(stream) => SockRef::from(stream.get_ref().0).set_send_buffer_size(bytes),
+            Kind::Session(_) => Ok(()),
         };
     }
 
@@ -66,7 +76,7 @@ impl Io {
         match &self.0 {
             Kind::Tcp(stream) => prepare_tcp(stream, stall_timeout),
             Kind::Tls(stream) => prepare_tcp(stream.get_ref().0, stall_timeout),
-            Kind::Unix(_) => {}
+            Kind::Unix(_) | Kind::Session(_) => {}
         }
     }
 
@@ -76,6 +86,7 @@ impl Io {
             Kind::Tcp(stream) => stream.try_write(bytes),
             Kind::Unix(stream) => stream.try_write(bytes),
             Kind::Tls(stream) => at_once(|cx| Pin::new(&mut **stream).poll_write(cx, bytes)),
+            Kind::Session(session) => session.try_write(bytes),
         }
     }
 
@@ -83,7 +94,7 @@ impl Io {
     /// no more for now.
     pub(crate) fn try_flush(&mut self) -> io::Result<()> {
         match &mut self.0 {
-            Kind::Tcp(_) | Kind::Unix(_) => Ok(()),
+            Kind::Tcp(_) | Kind::Unix(_) | Kind::Session(_) => Ok(()),
             Kind::Tls(stream) => at_once(|cx| Pin::new(&mut **stream).poll_flush(cx)),
         }
     }
@@ -94,6 +105,7 @@ impl Io {
             Kind::Tcp(stream) => stream.poll_write_ready(cx),
             Kind::Unix(stream) => stream.poll_write_ready(cx),
             Kind::Tls(stream) => Pin::new(&mut **stream).poll_flush(cx),
+            Kind::Session(session) => session.poll_write_ready(cx),
         }
     }
 
@@ -102,6 +114,7 @@ impl Io {
             Kind::Tcp(stream) => Pin::new(stream).poll_read(cx, into),
             Kind::Unix(stream) => Pin::new(&mut **stream).poll_read(cx, into),
             Kind::Tls(stream) => Pin::new(&mut **stream).poll_read(cx, into),
+            Kind::Session(session) => session.poll_read(cx, into),
         }
     }
 
@@ -111,6 +124,7 @@ impl Io {
             Kind::Tcp(stream) => drop(SockRef::from(&*stream).shutdown(Shutdown::Write)),
             Kind::Unix(stream) => drop(SockRef::from(&**stream).shutdown(Shutdown::Write)),
             Kind::Tls(stream) => drop(at_once(|cx| Pin::new(&mut **stream).poll_shutdown(cx))),
+            Kind::Session(session) => session.finish(),
         }
     }
 }

@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! upgrade   HTTP upgrade → raw stream           websocket  bytes ↔ RFC 6455 messages
+//! fallback  sockets over plain HTTP
 //! arrival   who may come in                         proxies    whose word about addresses counts
 //! shard     the sockets of one thread           socket     one peer: reads, answers, queue
 //! io        what a socket's bytes travel on
@@ -17,6 +18,7 @@ mod arrival;
 mod config;
 mod connections;
 mod directory;
+mod fallback;
 mod gate;
 mod hub;
 mod inbox;

@@ -113,7 +113,7 @@ impl Shard {
         self.inner.state.borrow_mut().echo = true;
     }
 
-    /// Takes over a stream after its handshake: writes `response`, then serves it until it ends.
+    /// Takes over a stream after its handshake: writes `response`, if any is due, then serves it until it ends.
     pub(crate) fn adopt(&self, io: Io, response: Bytes, unread: Vec<u8>, arrival: Arrival) {
         let inner = Rc::clone(&self.inner);
         let mut state = inner.state.borrow_mut();
@@ -149,7 +149,10 @@ impl State {
         let entry = self.sockets.vacant_entry();
         let place = Place { slot: entry.key() as u32, serial: self.serial };
         let mut queue = Queue::default();
-        queue.push(response);
+        // A session over HTTP has answered already.
+        if !response.is_empty() {
+            queue.push(response);
+        }
         entry.insert(Socket {
             id: socket_id(self.inbox.shard, place),
             serial: place.serial,

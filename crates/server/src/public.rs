@@ -105,6 +105,7 @@ impl Public {
                 }
             })
             .app_data(web::Data::new(api))
+            .app_data(shard)
             .configure(move |config| match demo {
                 Some(demo) => {
                     config.app_data(web::Data::new(demo)).configure(page::routes).configure(demo::routes);
@@ -117,6 +118,8 @@ impl Public {
         HttpService::build()
             .keep_alive(Duration::from_secs(http.keep_alive_seconds))
             .client_request_timeout(Duration::from_secs(http.header_timeout_seconds))
+            // A peer that is gone has to be noticed while a response still lasts.
+            .h1_allow_half_closed(false)
             .upgrade(upgrade)
             .finish(map_config(app, |()| AppConfig::default()))
     }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that unwraps nothing has failed, which is what it is for")]
 
 mod channels;
+mod fallback;
 mod faults;
 mod limits;
 mod order;

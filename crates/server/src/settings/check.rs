@@ -48,6 +48,8 @@ fn ranges(settings: &Settings) -> Checked {
     within("socket.frame_timeout_seconds", socket.frame_timeout_seconds, 1, 600)?;
     within("socket.queue_bytes_max", socket.queue_bytes_max, 4096, 1_073_741_824)?;
     within("socket.stall_timeout_seconds", socket.stall_timeout_seconds, 1, 600)?;
+    within("socket.session_timeout_seconds", socket.session_timeout_seconds, 1, 120)?;
+    within("socket.session_heartbeat_seconds", socket.session_heartbeat_seconds, 1, 120)?;
     within("socket.inbox_bytes_max", socket.inbox_bytes_max, 65_536, 4_294_967_296)?;
     within("socket.send_buffer_bytes", socket.send_buffer_bytes, 4096, 16_777_216)?;
     within("socket.channels_per_socket_max", socket.channels_per_socket_max, 1, 100_000)?;
