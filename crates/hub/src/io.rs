@@ -141,6 +141,16 @@ fn at_once<T>(poll: impl FnOnce(&mut Context<'_>) -> Poll<io::Result<T>>) -> io:
 mod tests {
     use super::*;
 
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[tokio::test]
+    async fn a_tcp_peer_that_acknowledges_nothing_is_given_up() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let stream = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("connected");
+        prepare_tcp(&stream, Duration::from_secs(15));
+        let timeout = SockRef::from(&stream).tcp_user_timeout().expect("Linux has it");
+        assert_eq!(timeout, Some(Duration::from_secs(15)));
+    }
+
     #[test]
     fn plain_tcp_pays_nothing_for_the_others() {
         assert_eq!(size_of::<Io>(), size_of::<TcpStream>());

@@ -38,6 +38,9 @@ async fn read_until(stream: &mut (impl AsyncRead + Unpin), wanted: &str) -> Stri
     String::from_utf8_lossy(&seen).into_owned()
 }
 
+/// The answer to [`ping`], two bytes of WebSocket header and this.
+const PONG_BYTES: usize = 2 + protocol::frame::PONG.len();
+
 /// A masked `pusher:ping`.
 fn ping() -> Vec<u8> {
     testkit::masked_frame(0x81, br#"{"event":"pusher:ping","data":{}}"#)
@@ -103,6 +106,7 @@ async fn tls_serves_sockets_and_takes_a_new_certificate_without_dropping_them() 
     start.env("KABAR__DATABASE__URL", &database.url).env("KABAR__TLS__LISTEN", "127.0.0.1:0");
     start.env("KABAR__TLS__CERT_FILE", folder.path().join("cert.pem"));
     start.env("KABAR__TLS__KEY_FILE", folder.path().join("key.pem"));
+    start.env("KABAR__SOCKET__FRAMES_PER_SECOND_MAX", "1000000");
     start.env("KABAR__TLS__RELOAD_SECONDS", "1").env("KABAR__TLS__HANDSHAKE_TIMEOUT_SECONDS", "1");
     let mut kabar = Kabar::start(&folder, start).await;
     let addr = kabar.line_with("tls on https://").await;
@@ -123,6 +127,16 @@ async fn tls_serves_sockets_and_takes_a_new_certificate_without_dropping_them() 
     upgrade(&mut tls(&addr, &second).await.unwrap(), "pusher:connection_established").await;
     old.write_all(&ping()).await.unwrap();
     read_until(&mut old, "pusher:pong").await;
+    // More than every buffer on the way holds, before the first of it is read.
+    let (mut reader, mut writer) = tokio::io::split(tls(&addr, &second).await.unwrap());
+    let mut both = tokio::io::join(&mut reader, &mut writer);
+    upgrade(&mut both, r#":120}"}"#).await;
+    let many = 20_000;
+    writer.write_all(&ping().repeat(many)).await.unwrap();
+    writer.flush().await.unwrap();
+    let mut seen = vec![0; many * PONG_BYTES];
+    timeout(PATIENCE, reader.read_exact(&mut seen)).await.expect("every pong comes").unwrap();
+    assert!(seen.chunks(PONG_BYTES).all(|pong| pong.ends_with(protocol::frame::PONG.as_bytes())));
     // Whoever never begins its handshake is let go.
     assert_eq!(timeout(PATIENCE, mute.read(&mut [0; 1])).await.unwrap().unwrap_or(0), 0);
     Socket::connect(&kabar.public, KEY).await;
