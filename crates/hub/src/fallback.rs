@@ -37,7 +37,7 @@ use receive::Receive;
 
 /// How long sent frames wait for a socket that has enough to read.
 const SEND_PATIENCE: Duration = Duration::from_secs(10);
-/// Characters of each of the two parts of a session's name.
+/// Characters of an app's key, and of each of the two parts of a session's name.
 const NAME_CHARS_MAX: usize = 64;
 
 /// What a path asks for.
@@ -62,7 +62,7 @@ impl<'a> Target<'a> {
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
             (1..=NAME_CHARS_MAX).contains(&part.len()) && part.bytes().all(plain)
         };
-        match (fits(name.0) && fits(name.1), parts.next()?, parts.next()) {
+        match (fits(key) && fits(name.0) && fits(name.1), parts.next()?, parts.next()) {
             (true, "xhr_streaming", None) => Some(Self::Streaming(key, name)),
             (true, "xhr", None) => Some(Self::Polling(key, name)),
             (true, "xhr_send", None) => Some(Self::Send(key, name)),

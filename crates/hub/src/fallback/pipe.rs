@@ -110,12 +110,12 @@ impl Pipe {
             state.wake_socket();
             return Taken::Lines(chunk.freeze());
         }
-        let over = state.gone || state.finished;
-        if over && state.outward.is_empty() {
+        let spent = *units > limit;
+        if (state.gone && spent) || ((state.gone || state.finished) && state.outward.is_empty()) {
             return Taken::End;
         }
         state.request = Some(cx.waker().clone());
-        if *units <= limit {
+        if !spent {
             return Taken::Nothing;
         }
         if state.taking {
@@ -285,6 +285,15 @@ mod tests {
         assert_eq!(pipe.write(&websocket::text_frame("no room")), 0);
         let (second, mut units) = (pipe.attach(), 0);
         assert!(take(&pipe, second, &mut units).is_some_and(|lines| lines.starts_with("a[\"xxx")));
+    }
+
+    #[test]
+    fn a_request_ends_with_the_socket_whatever_still_waits() {
+        let pipe = Pipe::new(Style::Lines, 100);
+        let (request, mut units) = (pipe.attach(), RESPONSE_UNITS_MAX + 1);
+        assert!(matches!(pipe.take(request, &mut units, &cx()), Taken::Spent));
+        pipe.end();
+        assert!(matches!(pipe.take(request, &mut units, &cx()), Taken::End));
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use hub::Config;
+use protocol::Policy;
 use serde_json::{Value, json};
 use testkit::{RawSocket, Socket};
 
@@ -238,6 +239,18 @@ async fn a_refusal_and_bad_requests_are_told() {
     assert_eq!(preflight.status(), 204);
     let head = preflight.head.to_lowercase();
     assert!(head.contains("access-control-allow-origin: *") && head.contains("content-type"), "{head}");
+}
+
+#[tokio::test]
+async fn sessions_count_for_the_policy_as_sockets_do() {
+    let policy = Policy { connections_max: Some(1), ..Policy::default() };
+    let node = Node::with_policy(Config::default(), policy);
+    let stream = open(&node).await;
+    let mut other = Response::of(&node, "POST", &format!("/app/{KEY}/1/other/xhr?protocol=7"), "").await;
+    other.until("c[4004,\"Over connection quota\"]\n").await;
+    let refused = Response::of(&node, "GET", &format!("/app/{KEY}/sse?protocol=7"), "").await;
+    assert_eq!(refused.status(), 429);
+    drop(stream);
 }
 
 #[tokio::test]

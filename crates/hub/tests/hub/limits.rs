@@ -3,20 +3,11 @@
 use std::net::SocketAddr;
 
 use hub::{Config, TrustedProxies};
-use protocol::{App, Policy};
+use protocol::Policy;
 use testkit::{PATIENCE, RawSocket, Socket};
 use tokio::time::timeout;
 
-use crate::support::{KEY, Node, SECRET, path};
-
-/// A node whose only app has this policy.
-fn node(config: Config, policy: Policy) -> Node {
-    let node = Node::start_with(config);
-    let mut app = App::new("1".try_into().unwrap(), KEY.try_into().unwrap(), SECRET).unwrap();
-    app.policy = policy;
-    node.hub.apps().replace(vec![app]);
-    node
-}
+use crate::support::{Node, path};
 
 /// Upgrades with one more header; what the server says to it: an open socket, or the close code.
 async fn arrive(addr: SocketAddr, header: &str) -> Result<RawSocket, u16> {
@@ -37,7 +28,7 @@ async fn arrive(addr: SocketAddr, header: &str) -> Result<RawSocket, u16> {
 
 #[tokio::test]
 async fn a_disabled_app_takes_no_sockets() {
-    let node = node(Config::default(), Policy { enabled: false, ..Policy::default() });
+    let node = Node::with_policy(Config::default(), Policy { enabled: false, ..Policy::default() });
     let mut socket = Socket::connect_with(node.addr, &path(""), &[]).await;
     assert_eq!(socket.expect_event("pusher:error").await["code"], 4003);
     assert_eq!(socket.expect_close().await, 4003);
@@ -46,7 +37,7 @@ async fn a_disabled_app_takes_no_sockets() {
 #[tokio::test]
 async fn only_listed_origins_come_in_and_those_who_send_none() {
     let policy = Policy { allowed_origins: vec!["https://good.example".into()], ..Policy::default() };
-    let node = node(Config::default(), policy);
+    let node = Node::with_policy(Config::default(), policy);
     assert!(arrive(node.addr, "Origin: https://good.example").await.is_ok());
     assert!(arrive(node.addr, "X-Nothing: 1").await.is_ok());
     assert_eq!(arrive(node.addr, "Origin: https://good.example.evil.example").await.err(), Some(4009));
@@ -55,7 +46,7 @@ async fn only_listed_origins_come_in_and_those_who_send_none() {
 
 #[tokio::test]
 async fn one_socket_over_the_apps_quota_is_refused_until_another_ends() {
-    let node = node(Config::default(), Policy { connections_max: Some(2), ..Policy::default() });
+    let node = Node::with_policy(Config::default(), Policy { connections_max: Some(2), ..Policy::default() });
     let (first, _second) = (node.connect().await, node.connect().await);
     for _ in 0..3 {
         let mut third = Socket::connect_with(node.addr, &path(""), &[]).await;
@@ -70,7 +61,7 @@ async fn one_socket_over_the_apps_quota_is_refused_until_another_ends() {
 async fn sockets_are_counted_by_the_address_that_a_trusted_proxy_tells() {
     let policy = || Policy { connections_per_address_max: Some(1), ..Policy::default() };
     let trusting = TrustedProxies::parse(["127.0.0.1"]).unwrap();
-    let behind = node(Config { trusted_proxies: trusting, ..Config::default() }, policy());
+    let behind = Node::with_policy(Config { trusted_proxies: trusting, ..Config::default() }, policy());
     let from = |address: &str| format!("X-Forwarded-For: {address}");
     let first = arrive(behind.addr, &from("2001:db8::1")).await.unwrap();
     assert_eq!(arrive(behind.addr, &from("2001:db8::2")).await.err(), Some(4103), "one /64");
@@ -80,7 +71,7 @@ async fn sockets_are_counted_by_the_address_that_a_trusted_proxy_tells() {
     let again = async { while arrive(behind.addr, &from("2001:db8::2")).await.is_err() {} };
     timeout(PATIENCE, again).await.expect("the place of a socket that ended is free");
 
-    let plain = node(Config::default(), policy());
+    let plain = Node::with_policy(Config::default(), policy());
     let _first = arrive(plain.addr, &from("198.51.100.1")).await.unwrap();
     assert_eq!(arrive(plain.addr, &from("198.51.100.2")).await.err(), Some(4103), "nobody is trusted");
 }

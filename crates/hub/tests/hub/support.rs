@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use actix_http::body::{BodyStream, to_bytes};
 use actix_http::{HttpService, Request};
 use hub::{Answer, Apps, Config, Gate, Hub, Publication, Refused, SignedIn};
-use protocol::{App, AppId, Channel, Protected, UserId};
+use protocol::{App, AppId, Channel, Policy, Protected, UserId};
 use testkit::Socket;
 
 pub(crate) const KEY: &str = "278d425bdf160c739803";
@@ -110,6 +110,15 @@ impl Node {
             });
         });
         Self { hub, addr, members, server: handle.recv().unwrap(), thread: Some(thread) }
+    }
+
+    /// A node whose only app has this policy.
+    pub(crate) fn with_policy(config: Config, policy: Policy) -> Self {
+        let node = Self::start_with(config);
+        let mut app = App::new("1".try_into().unwrap(), KEY.try_into().unwrap(), SECRET).unwrap();
+        app.policy = policy;
+        node.hub.apps().replace(vec![app]);
+        node
     }
 
     pub(crate) async fn connect(&self) -> Socket {
