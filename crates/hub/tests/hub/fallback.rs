@@ -49,13 +49,25 @@ impl Response {
 
     /// The body up to and with the next `end`.
     async fn until(&mut self, end: &str) -> String {
+        let read = self.try_until(end).await;
+        read.unwrap_or_else(|| panic!("the end came before {end:?}, after {:?}", self.read))
+    }
+
+    /// The next line; none at the end of the body.
+    async fn try_line(&mut self) -> Option<String> {
+        self.try_until("\n").await
+    }
+
+    async fn try_until(&mut self, end: &str) -> Option<String> {
         loop {
             if let Some(at) = self.read.find(end) {
                 let rest = self.read.split_off(at + end.len());
-                return std::mem::replace(&mut self.read, rest);
+                return Some(std::mem::replace(&mut self.read, rest));
             }
             let chunk = self.chunk().await;
-            assert!(!chunk.is_empty(), "the end came before {end:?}, after {:?}", self.read);
+            if chunk.is_empty() {
+                return None;
+            }
             self.read.push_str(&chunk);
         }
     }
@@ -299,4 +311,61 @@ async fn server_sent_events_reach_protected_channels_with_a_ticket_and_stay_whil
     for _ in 0..4 {
         assert!(events.until("\n\n").await.ends_with(":\n\n"), "nothing but signs of life");
     }
+}
+
+#[tokio::test]
+async fn many_sessions_on_both_threads_miss_nothing_and_leave_nothing_behind() {
+    let node = Node::start_with(Config { session_timeout: Duration::from_secs(1), ..Config::default() });
+    let base = |n: usize| format!("/app/{KEY}/{n}/many");
+    let request = async |n: usize, verb: &str, body: &str| {
+        Response::of(&node, "POST", &format!("{}/{verb}?protocol=7", base(n)), body).await
+    };
+    let subscribe = json!([json!({"event": "pusher:subscribe", "data": {"channel": "news"}}).to_string()]).to_string();
+    let mut streams = Vec::new();
+    for n in 0..30 {
+        let verb = if n % 2 == 0 { "xhr" } else { "xhr_streaming" };
+        let mut first = request(n, verb, "").await;
+        first.until("connection_established").await;
+        assert_eq!(request(n, "xhr_send", &subscribe).await.status(), 204);
+        streams.push(first);
+    }
+    let news = channel_named("news");
+    let all = async {
+        while node.hub.subscription_count(&app_id(), &news) < 30 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(testkit::PATIENCE, all).await.expect("every session subscribes");
+    // Those who poll come back again and again, in the midst of what is published.
+    let publish = async {
+        for n in 0..500 {
+            node.publish("news", "tick", &n.to_string());
+            tokio::task::yield_now().await;
+        }
+    };
+    let read = async |n: usize, mut response: Response| {
+        let mut expected = 0;
+        while expected < 500 {
+            let line = match response.try_line().await {
+                Some(line) => line,
+                None => {
+                    response = request(n, "xhr", "").await;
+                    continue;
+                }
+            };
+            let event = if line.starts_with('a') { frame(&line) } else { Value::Null };
+            if event["event"] == "tick" {
+                assert_eq!(event["data"], expected.to_string());
+                expected += 1;
+            }
+        }
+    };
+    let readers = streams.into_iter().enumerate().map(|(n, stream)| read(n, stream));
+    tokio::join!(publish, futures_util::future::join_all(readers));
+    let gone = async {
+        while node.hub.socket_count() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(testkit::PATIENCE, gone).await.expect("every session ends");
 }
