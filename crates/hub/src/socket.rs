@@ -9,9 +9,10 @@ use std::time::SystemTime;
 use bytes::{Buf, Bytes};
 use protocol::{App, Channel, SocketId};
 use smallvec::SmallVec;
-use tokio::net::TcpStream;
 
+use crate::Io;
 use crate::channel::ChannelId;
+use crate::connections::Admitted;
 use crate::space::Space;
 use crate::websocket::Decoder;
 use crate::wheel::Deadline;
@@ -24,12 +25,14 @@ const WRITE_BYTES: usize = 64 * 1024;
 pub(crate) struct Socket {
     pub(crate) id: SocketId,
     pub(crate) serial: u32,
-    pub(crate) io: TcpStream,
+    pub(crate) io: Io,
     pub(crate) decoder: Decoder,
     /// Bytes that came behind a frame whose answer is awaited.
     pub(crate) unread: Vec<u8>,
     /// None while nothing but a close frame may be sent: the app is unknown.
     pub(crate) tenant: Option<Tenant>,
+    /// Its place in the app's counts, until it begins to close.
+    pub(crate) admitted: Option<Admitted>,
     pub(crate) bound: Option<Box<Bound>>,
     pub(crate) subscriptions: SmallVec<[Subscription; 1]>,
     pub(crate) phase: Phase,
@@ -169,10 +172,10 @@ impl Queue {
     }
 
     /// Writes until nothing is left (`true`) or the peer takes no more (`false`).
-    fn write(&mut self, io: &TcpStream, scratch: &mut Vec<u8>) -> io::Result<bool> {
+    fn write(&mut self, stream: &mut Io, scratch: &mut Vec<u8>) -> io::Result<bool> {
         while let Some(front) = self.frames.front() {
             let alone = self.frames.len() == 1 || front.len() >= WRITE_BYTES / 4;
-            let written = if alone { io.try_write(front) } else { io.try_write(self.gather(scratch)) };
+            let written = if alone { stream.try_write(front) } else { stream.try_write(self.gather(scratch)) };
             match written {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(len) => self.consume(len),
@@ -182,8 +185,14 @@ impl Queue {
         }
         // Thousands of idle sockets must not keep room for a burst that is over.
         self.frames = VecDeque::new();
-        self.granted = 0;
-        Ok(true)
+        match stream.try_flush() {
+            Ok(()) => {
+                self.granted = 0;
+                Ok(true)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Copies what fits into one write: for small messages far cheaper than a vector of slices.
@@ -219,7 +228,7 @@ impl Socket {
         if self.blocked_since.is_some() || self.phase == Phase::Gone {
             return;
         }
-        match self.queue.write(&self.io, scratch) {
+        match self.queue.write(&mut self.io, scratch) {
             Ok(true) => {}
             Ok(false) => {
                 self.blocked_since = Some(now);

@@ -19,7 +19,7 @@ pub const DEFAULTS: &str = include_str!("../../config.default.toml");
 const FILE: &str = "kabar.toml";
 const PREFIX: &str = "KABAR__";
 /// Keys without a default whose values are no strings: a variable's text is read as JSON.
-const STRUCTURED: [&str; 4] = ["apps", "api_keys", "public_keys", "policy"];
+const STRUCTURED: [&str; 5] = ["apps", "api_keys", "public_keys", "policy", "trusted_proxies"];
 
 /// What was read, to be compared with what is read later. Shows nothing of itself: there are secrets in it.
 #[derive(Clone, Default)]

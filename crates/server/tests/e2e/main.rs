@@ -6,4 +6,5 @@ mod chat;
 mod cli;
 mod kabar;
 mod lifecycle;
+mod listeners;
 mod page;
