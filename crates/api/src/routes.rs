@@ -8,14 +8,19 @@ use crate::{headers, openapi};
 
 pub(crate) mod channels;
 pub(crate) mod chat;
+pub(crate) mod fallback;
 pub(crate) mod internal;
 pub(crate) mod publish;
 pub(crate) mod tickets;
 
-/// The public routes: `/api/…` and `/apps/{id}/…`. The app needs [`crate::Api`] as its data (`web::Data`).
+/// The public routes: `/api/…`, `/apps/{id}/…`, and sockets without a WebSocket at `/app/…` and `/pusher/app/…`. The
+/// app needs [`crate::Api`] as its data (`web::Data`), and where sockets are served, the thread's [`hub::Shard`].
 pub fn routes(cfg: &mut web::ServiceConfig) {
     let api = web::scope("/api").wrap(from_fn(headers::shared)).configure(openapi::user_handlers);
     cfg.service(api.default_service(web::to(nothing_here)));
+    // Their paths are for the hub to read.
+    cfg.service(web::scope("/app").default_service(web::to(fallback::fallback)));
+    cfg.service(web::scope("/pusher/app").default_service(web::to(fallback::fallback)));
     let apps = web::scope("/apps").wrap(from_fn(headers::secure)).configure(openapi::publish_handlers);
     cfg.service(apps.default_service(web::to(publish::nothing_here)));
 }

@@ -7,17 +7,22 @@
 //! health           live and ready                    demo, page  the demo's people and page
 //! webhooks         what the hub sees, on its way to the apps' backends
 //! reload           the configuration, read again
+//! listeners        TCP, a Unix socket, TLS           public    what they serve
+//! certificates     of TLS, read anew
 //! ```
 
 pub mod application;
+mod certificates;
 pub mod cli;
 pub mod commands;
 mod database;
 mod demo;
 mod health;
 mod limits;
+mod listeners;
 pub mod logging;
 mod page;
+mod public;
 mod reload;
 mod secrets;
 pub mod settings;

@@ -4,6 +4,7 @@
 //! is unknown or bad is a [`BadSetting`], one line that names it and never repeats a secret.
 
 mod check;
+mod listen;
 mod policy;
 mod sources;
 mod webhooks;
@@ -16,6 +17,7 @@ use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use serde::Deserialize;
 
+pub use listen::Tls;
 pub(crate) use policy::{changed, parse};
 pub use sources::DEFAULTS;
 pub use webhooks::{Webhook, Webhooks};
@@ -43,6 +45,7 @@ impl BadSetting {
 pub struct Settings {
     pub demo: bool,
     pub server: Server,
+    pub tls: Tls,
     pub database: Database,
     #[serde(default)]
     pub apps: Vec<App>,
@@ -67,6 +70,11 @@ pub struct Server {
     pub workers: usize,
     pub backlog: u32,
     pub drain_seconds: u64,
+    #[serde(default)]
+    pub unix_socket: Option<PathBuf>,
+    pub unix_socket_mode: String,
+    #[serde(default)]
+    pub trusted_proxies: Vec<String>,
 }
 
 /// `[database]`
@@ -155,6 +163,8 @@ pub struct Socket {
     pub frame_timeout_seconds: u64,
     pub queue_bytes_max: usize,
     pub stall_timeout_seconds: u64,
+    pub session_timeout_seconds: u64,
+    pub session_heartbeat_seconds: u64,
     pub inbox_bytes_max: usize,
     pub send_buffer_bytes: usize,
     pub channels_per_socket_max: usize,
@@ -267,6 +277,8 @@ impl Settings {
             frame_timeout: Duration::from_secs(socket.frame_timeout_seconds),
             queue_bytes_max: socket.queue_bytes_max,
             stall_timeout: Duration::from_secs(socket.stall_timeout_seconds),
+            session_timeout: Duration::from_secs(socket.session_timeout_seconds),
+            session_heartbeat: Duration::from_secs(socket.session_heartbeat_seconds),
             inbox_bytes_max: socket.inbox_bytes_max,
             send_buffer_bytes: socket.send_buffer_bytes,
             channels_per_socket_max: socket.channels_per_socket_max,
@@ -285,6 +297,7 @@ impl Settings {
             replay_messages_max: self.history.replay_messages_max,
             journal_queue_max: self.history.journal_queue_max,
             token_in_query: self.auth.token_in_query,
+            trusted_proxies: self.server.parse_trusted_proxies().expect("settings are checked"),
         }
     }
 

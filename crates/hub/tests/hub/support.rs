@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
-use actix_http::{HttpService, Response};
+use actix_http::body::{BodyStream, to_bytes};
+use actix_http::{HttpService, Request};
 use hub::{Answer, Apps, Config, Gate, Hub, Observed, Observer, Publication, Refused, SignedIn};
 use protocol::{App, AppId, Channel, Policy, Protected, UserId};
 use testkit::Socket;
@@ -93,8 +94,17 @@ impl Node {
                     .workers(2)
                     .disable_signals()
                     .listen("public", listener, move || {
-                        let not_found = |_| async { Ok::<_, std::convert::Infallible>(Response::not_found()) };
-                        HttpService::build().upgrade(shared.shard().upgrade()).finish(not_found).tcp()
+                        let shard = shared.shard();
+                        let upgrade = shard.upgrade();
+                        let fallback = move |mut request: Request| {
+                            let shard = shard.clone();
+                            async move {
+                                let body = to_bytes(BodyStream::new(request.take_payload())).await.unwrap();
+                                Ok::<_, std::convert::Infallible>(shard.fallback(request.head(), body).await)
+                            }
+                        };
+                        let http = HttpService::build().h1_allow_half_closed(false).upgrade(upgrade);
+                        http.finish(fallback).tcp()
                     })
                     .unwrap()
                     .run();
@@ -103,6 +113,15 @@ impl Node {
             });
         });
         Self { hub, addr, members, server: handle.recv().unwrap(), thread: Some(thread) }
+    }
+
+    /// A node whose only app has this policy.
+    pub(crate) fn with_policy(config: Config, policy: Policy) -> Self {
+        let node = Self::start_with(config);
+        let mut app = App::new("1".try_into().unwrap(), KEY.try_into().unwrap(), SECRET).unwrap();
+        app.policy = policy;
+        node.hub.apps().replace(vec![app]);
+        node
     }
 
     pub(crate) async fn connect(&self) -> Socket {

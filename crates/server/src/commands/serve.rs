@@ -20,6 +20,10 @@ pub(super) async fn serve(settings: Settings, file: Option<PathBuf>) -> anyhow::
     let (public, internal) = (application.public_addr()?, application.internal_addr()?);
     println!("listening on http://{public}");
     println!("internal on http://{internal}");
+    if let Some(tls) = application.tls_addr()? {
+        println!("tls on https://{tls}");
+        tracing::info!(tls.listen = %tls, "listening on https://{tls}");
+    }
     tracing::info!(server.public = %public, server.internal = %internal, "listening on http://{public}");
     if demo {
         if !public.ip().is_loopback() {

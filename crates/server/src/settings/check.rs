@@ -12,6 +12,14 @@ pub(super) type Checked = Result<(), BadSetting>;
 
 pub(super) fn check(settings: &Settings) -> Checked {
     ranges(settings)?;
+    settings.tls.check()?;
+    if settings.server.parse_unix_socket_mode().is_none() {
+        return Err(BadSetting::new("server.unix_socket_mode", "must be an octal number such as \"0660\""));
+    }
+    settings
+        .server
+        .parse_trusted_proxies()
+        .map_err(|error| BadSetting::new("server.trusted_proxies", error.to_string()))?;
     database(settings)?;
     apps(&settings.apps)?;
     settings.webhooks.check(&settings.apps)?;
@@ -22,10 +30,12 @@ pub(super) fn check(settings: &Settings) -> Checked {
 }
 
 fn ranges(settings: &Settings) -> Checked {
-    let Settings { server, database, auth, socket, history, chat, http, .. } = settings;
+    let Settings { server, tls, database, auth, socket, history, chat, http, .. } = settings;
     within("server.workers", server.workers, 0, 1024)?;
     within("server.backlog", server.backlog, 16, 65_535)?;
     within("server.drain_seconds", server.drain_seconds, 0, 600)?;
+    within("tls.handshake_timeout_seconds", tls.handshake_timeout_seconds, 1, 120)?;
+    within("tls.reload_seconds", tls.reload_seconds, 1, 86_400)?;
     within("database.pool_size", database.pool_size, 1, 1000)?;
     within("database.acquire_timeout_ms", database.acquire_timeout_ms, 10, 60_000)?;
     within("database.statement_timeout_ms", database.statement_timeout_ms, 10, 600_000)?;
@@ -39,6 +49,8 @@ fn ranges(settings: &Settings) -> Checked {
     within("socket.frame_timeout_seconds", socket.frame_timeout_seconds, 1, 600)?;
     within("socket.queue_bytes_max", socket.queue_bytes_max, 4096, 1_073_741_824)?;
     within("socket.stall_timeout_seconds", socket.stall_timeout_seconds, 1, 600)?;
+    within("socket.session_timeout_seconds", socket.session_timeout_seconds, 1, 120)?;
+    within("socket.session_heartbeat_seconds", socket.session_heartbeat_seconds, 1, 120)?;
     within("socket.inbox_bytes_max", socket.inbox_bytes_max, 65_536, 4_294_967_296)?;
     within("socket.send_buffer_bytes", socket.send_buffer_bytes, 4096, 16_777_216)?;
     within("socket.channels_per_socket_max", socket.channels_per_socket_max, 1, 100_000)?;

@@ -19,8 +19,8 @@ pub const DEFAULTS: &str = include_str!("../../config.default.toml");
 const FILE: &str = "kabar.toml";
 const PREFIX: &str = "KABAR__";
 /// Keys without a default whose values are no strings: a variable's text is read as JSON.
-const STRUCTURED: [&str; 8] =
-    ["apps", "api_keys", "public_keys", "policy", "webhooks", "events", "headers", "batching"];
+const STRUCTURED: [&str; 9] =
+    ["apps", "api_keys", "public_keys", "policy", "trusted_proxies", "webhooks", "events", "headers", "batching"];
 
 /// What was read, to be compared with what is read later. Shows nothing of itself: there are secrets in it.
 #[derive(Clone, Default)]

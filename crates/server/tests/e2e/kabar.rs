@@ -93,7 +93,7 @@ impl Kabar {
     }
 
     /// Awaits a line that begins so; the rest of it.
-    async fn line_with(&mut self, start: &str) -> String {
+    pub(crate) async fn line_with(&mut self, start: &str) -> String {
         self.line(|line| line.strip_prefix(start).map(str::to_owned)).await
     }
 

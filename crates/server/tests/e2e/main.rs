@@ -6,5 +6,6 @@ mod chat;
 mod cli;
 mod kabar;
 mod lifecycle;
+mod listeners;
 mod page;
 mod webhooks;
