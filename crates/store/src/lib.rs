@@ -9,6 +9,7 @@ mod conninfo;
 pub mod embedded;
 mod error;
 mod pool;
+pub mod publications;
 pub mod rooms;
 mod schema;
 mod store;
