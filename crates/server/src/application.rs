@@ -5,6 +5,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_http::HttpService;
@@ -71,6 +72,7 @@ impl Application {
         let apps = Apps::default();
         let api = api::Api::new(config, database.store.clone(), apps.clone())?;
         let hub = Hub::new(settings.hub(), apps.clone(), api.gate());
+        hub.keep_with(Arc::new(api::PgJournal::new(database.store.clone())));
         api.attach(hub.clone());
         tenants.serve(Vec::new(), &apps, &api);
         let health = Health::new(database.store.clone());
