@@ -4,6 +4,7 @@
 
 mod channels;
 mod faults;
+mod journal;
 mod order;
 mod sign_in;
 mod support;
