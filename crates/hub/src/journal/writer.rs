@@ -18,8 +18,8 @@ const BATCH_MAX: usize = 256;
 const HEAL_MAX: u32 = 1000;
 /// How often channels in doubt are looked at.
 const DOUBT_EVERY: Duration = Duration::from_secs(1);
-/// How long after the first answer about a doubt the journal is asked once more: what was given up may arrive late.
-const LATE: Duration = Duration::from_secs(10);
+/// Seconds after which the journal is asked about a doubt again though it has answered: what was given up may arrive late.
+const AGAIN_AFTER: [u64; 3] = [1, 3, 9];
 /// Channels that it is asked about in one go; meanwhile nothing is stored.
 const DOUBTS_MAX: usize = 200;
 
@@ -34,8 +34,8 @@ struct Doubt {
     space: Arc<Space>,
     /// Not asked about before.
     due: Instant,
-    /// Whether the journal has answered since.
-    answered: bool,
+    /// How often the journal has answered since.
+    answers: usize,
 }
 
 struct Writer {
@@ -159,7 +159,7 @@ impl Writer {
         if self.doubts.is_empty() {
             self.due = now + DOUBT_EVERY;
         }
-        let doubt = Doubt { space, due: now, answered: false };
+        let doubt = Doubt { space, due: now, answers: 0 };
         self.doubts.insert((entry.app.clone(), entry.channel.clone()), doubt);
     }
 
@@ -243,9 +243,10 @@ impl Writer {
                 return;
             }
             let key = (app, channel);
-            match self.doubts.get_mut(&key) {
-                Some(doubt) if !doubt.answered => (doubt.answered, doubt.due) = (true, now + LATE),
-                _ => drop(self.doubts.remove(&key)),
+            let Some(doubt) = self.doubts.get_mut(&key) else { continue };
+            match AGAIN_AFTER.get(doubt.answers) {
+                Some(seconds) => (doubt.answers, doubt.due) = (doubt.answers + 1, now + Duration::from_secs(*seconds)),
+                None => drop(self.doubts.remove(&key)),
             }
         }
     }
