@@ -23,8 +23,8 @@ pub fn read_after(
     let epoch = after.epoch.0.cast_signed();
     // No channel gets that far: a larger offset is after everything, too.
     let offset = after.offset.min(i64::MAX as u64).cast_signed();
-    let rows = After { app, channel, epoch, offset, limit: limit.into() }.load::<Row>(conn)?;
-    let position = place_of(conn, app, channel, &rows)?;
+    let query = After { app, channel, epoch, offset, limit: limit.into() };
+    let (position, rows) = read(conn, app, channel, |conn| query.load(conn))?;
     let publications = publications(rows)?;
     let missed = position.offset.checked_sub(after.offset).filter(|_| position.epoch == after.epoch);
     Ok(Page { position, whole: missed == Some(publications.len() as u64), publications })
@@ -41,8 +41,8 @@ pub fn read_newest(
     seconds: Option<u32>,
 ) -> Result<Page, Error> {
     let seconds = seconds.map(|seconds| seconds.min(i32::MAX as u32).cast_signed());
-    let mut rows = Newest { app, channel, limit: limit.into(), seconds }.load::<Row>(conn)?;
-    let position = place_of(conn, app, channel, &rows)?;
+    let query = Newest { app, channel, limit: limit.into(), seconds };
+    let (position, mut rows) = read(conn, app, channel, |conn| query.load(conn))?;
     let kept = rows.len();
     // Also that of a channel that has none, but was published to lately.
     rows.retain(|row| row.6);
@@ -58,12 +58,21 @@ pub fn read_newest(
 type Row = (i64, i64, Option<i64>, Option<Vec<u8>>, Option<Vec<u8>>, Option<String>, bool);
 type RowTypes = (BigInt, BigInt, Nullable<BigInt>, Nullable<Bytea>, Nullable<Bytea>, Nullable<Text>, Bool);
 
-/// Where the channel was when the rows were read; one that never was begins now.
-fn place_of(conn: &mut PgConnection, app: &AppId, channel: &str, rows: &[Row]) -> Result<Position, Error> {
-    match rows.first() {
-        Some((epoch, top, ..)) => Ok(place(*epoch, *top)),
-        None => position(conn, app, channel),
+/// Where the channel was when the rows were read, and the rows. A channel that never was begins now, and is read again:
+/// somebody else may have been quicker, and published to it.
+fn read(
+    conn: &mut PgConnection,
+    app: &AppId,
+    channel: &str,
+    query: impl Fn(&mut PgConnection) -> QueryResult<Vec<Row>>,
+) -> Result<(Position, Vec<Row>), Error> {
+    let mut rows = query(conn)?;
+    if rows.is_empty() {
+        position(conn, app, channel)?;
+        rows = query(conn)?;
     }
+    let (epoch, top, ..) = rows.first().ok_or_else(|| Error::Query("a channel was forgotten in use".into()))?;
+    Ok((place(*epoch, *top), rows))
 }
 
 fn publications(rows: Vec<Row>) -> Result<Vec<StoredPublication>, Error> {
@@ -79,6 +88,7 @@ fn publication((_, _, offset, event, data, except, _): Row) -> Option<Result<Sto
     Some(text(event).and_then(|event| Ok(StoredPublication { offset, event, data: text(data)?, except })))
 }
 
+#[derive(Clone, Copy)]
 struct After<'a> {
     app: &'a AppId,
     channel: &'a str,
@@ -119,6 +129,7 @@ impl Query for After<'_> {
 
 impl RunQueryDsl<PgConnection> for After<'_> {}
 
+#[derive(Clone, Copy)]
 struct Newest<'a> {
     app: &'a AppId,
     channel: &'a str,

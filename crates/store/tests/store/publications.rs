@@ -249,6 +249,20 @@ async fn a_page_says_whether_it_is_whole() {
     assert!(position(&db.store, "b").await.epoch != start.epoch, "each channel has its own");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_a_channel_that_begins_at_this_moment_agrees_with_itself() {
+    let db = testkit::database().await;
+    for n in 0..100 {
+        let channel = format!("new-{n}");
+        let (_, page) = tokio::join!(
+            append_to(&db.store, vec![entry(&channel, 1), entry(&channel, 2)]),
+            newest(&db.store, &channel, 9, None)
+        );
+        assert_eq!(offsets(&page), (1..=page.position.offset).collect::<Vec<_>>());
+        assert!(page.whole);
+    }
+}
+
 #[tokio::test]
 async fn another_app_has_channels_of_its_own() {
     let db = testkit::database().await;
