@@ -123,3 +123,24 @@ fn keep(apps: &Apps, app: &AppId, channel: &str) -> Keep {
         None => KEEP_UNRULED,
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
+mod tests {
+    use protocol::{App, HistoryRule};
+
+    use super::*;
+
+    #[test]
+    fn what_no_rule_makes_durable_any_more_is_kept_for_a_day() {
+        let rule = |prefix: &str, durable| HistoryRule { prefix: prefix.into(), messages_max: 9, seconds: 60, durable };
+        let mut app = App::new("1".try_into().unwrap(), "key1".try_into().unwrap(), "app secret").unwrap();
+        app.policy.history = vec![rule("log-live-", false), rule("log-", true)];
+        let apps = Apps::new(vec![app]);
+        let (here, gone) = ("1".try_into().unwrap(), "2".try_into().unwrap());
+        assert_eq!(keep(&apps, &here, "log-a"), Keep { messages_max: 9, seconds: 60 });
+        assert_eq!(keep(&apps, &here, "log-live-a"), KEEP_UNRULED);
+        assert_eq!(keep(&apps, &here, "other"), KEEP_UNRULED);
+        assert_eq!(keep(&apps, &gone, "log-a"), KEEP_UNRULED);
+    }
+}

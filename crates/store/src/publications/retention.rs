@@ -126,16 +126,20 @@ fn delete(conn: &mut PgConnection, looked: &[Looked], keep: &impl Fn(&AppId, &st
 }
 
 /// Deletes the channels that nothing is left of. One that is published to meanwhile has another `updated_at`, which the
-/// row's lock makes Postgres look at again.
+/// row's lock makes Postgres look at again; one that is being published to is passed over, so nobody waits for us in a
+/// circle.
 fn forget_idle(conn: &mut PgConnection, looked: &[Looked]) -> QueryResult<usize> {
     let (apps, channels): (Vec<_>, Vec<_>) =
         looked.iter().map(|looked| (looked.app_id.as_str(), looked.channel.as_str())).unzip();
     diesel::sql_query(
-        "DELETE FROM streams s USING unnest($1, $2) AS i (app_id, channel)
-        WHERE s.app_id = i.app_id AND s.channel = i.channel
-        AND s.updated_at < now() - make_interval(days => CASE s.top WHEN 0 THEN 1 ELSE $3 END)
-        AND NOT EXISTS (SELECT FROM publications p WHERE p.app_id = s.app_id AND p.channel = s.channel)
-        AND NOT EXISTS (SELECT FROM publication_ids k WHERE k.app_id = s.app_id AND k.channel = s.channel)",
+        "DELETE FROM streams USING (
+            SELECT s.app_id, s.channel FROM streams s
+            JOIN unnest($1, $2) AS i (app_id, channel) ON s.app_id = i.app_id AND s.channel = i.channel
+            WHERE s.updated_at < now() - make_interval(days => CASE s.top WHEN 0 THEN 1 ELSE $3 END)
+            AND NOT EXISTS (SELECT FROM publications p WHERE p.app_id = s.app_id AND p.channel = s.channel)
+            AND NOT EXISTS (SELECT FROM publication_ids k WHERE k.app_id = s.app_id AND k.channel = s.channel)
+            FOR UPDATE OF s SKIP LOCKED
+        ) idle WHERE streams.app_id = idle.app_id AND streams.channel = idle.channel",
     )
     .bind::<Array<Text>, _>(apps)
     .bind::<Array<Text>, _>(channels)
