@@ -125,7 +125,6 @@ fn keep(apps: &Apps, app: &AppId, channel: &str) -> Keep {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
 mod tests {
     use protocol::{App, HistoryRule};
 
