@@ -7,6 +7,7 @@
 //! request   bodies and parameters on their way in gate      what the hub asks
 //! error     the one table of errors               announce  what happened → channel and event
 //! typing, unread   what is told by timers         openapi   the description, made from the handlers
+//! journal   what durable channels said, in the store
 //! ```
 
 mod announce;
@@ -18,6 +19,7 @@ mod config;
 mod error;
 mod gate;
 mod headers;
+mod journal;
 mod members;
 mod openapi;
 mod order;
@@ -29,5 +31,6 @@ mod unread;
 pub use api::Api;
 pub use auth::{InvalidAuth, MintError, MintFor, Minted, mint};
 pub use config::{Auth, Config, Keys, PublicAlgorithm, PublicKey};
+pub use journal::PgJournal;
 pub use openapi::{internal_openapi, openapi};
 pub use routes::{internal_routes, routes};
