@@ -133,6 +133,7 @@ fn journal_page(page: Page) -> JournalPage {
         event: stored.event,
         data: stored.data,
         except: stored.except,
+        age_seconds: stored.age_seconds,
     });
     JournalPage { position: page.position, whole: page.whole, events: events.collect() }
 }

@@ -103,6 +103,8 @@ pub struct JournalEvent {
     pub data: String,
     /// The socket that did not get it.
     pub except: Option<SocketId>,
+    /// How long ago it was stored.
+    pub age_seconds: u32,
 }
 
 /// The journal of a node, and the way to its writer.

@@ -56,6 +56,8 @@ pub struct StoredPublication {
     pub data: String,
     /// A socket that shall not get it.
     pub except: Option<SocketId>,
+    /// How long ago it was stored.
+    pub age_seconds: u32,
 }
 
 /// Part of a channel's history.

@@ -14,8 +14,9 @@ use crate::space::Space;
 
 /// Publications stored in one go.
 const BATCH_MAX: usize = 256;
-/// Missed publications read in one go when a gap is healed.
-const HEAL_MAX: u32 = 1000;
+/// Publications read in one go: of a channel that is new to this node, so that those who come back after a restart ask
+/// the journal once and not one by one; and of a gap that is healed.
+const PAGE_MAX: u32 = 1000;
 /// How often channels in doubt are looked at.
 const DOUBT_EVERY: Duration = Duration::from_secs(1);
 /// Seconds after which the journal is asked about a doubt again though it has answered: what was given up may arrive late.
@@ -201,7 +202,7 @@ impl Writer {
         through: u64,
     ) -> Result<(), JournalUnavailable> {
         while last.offset < through {
-            let query = JournalQuery::After { position: last, limit: HEAL_MAX };
+            let query = JournalQuery::After { position: last, limit: PAGE_MAX };
             let page = self.journal.read(app.clone(), channel.clone(), query).await;
             let page = page.map_err(|error| self.failed(error))?;
             if page.position.epoch != last.epoch {
@@ -228,8 +229,9 @@ impl Writer {
         if space.position(channel).is_some() {
             return Ok(());
         }
-        let position = self.journal.position(app.clone(), channel.clone()).await;
-        space.place(channel, position.map_err(|error| self.failed(error))?);
+        let query = JournalQuery::Newest { limit: PAGE_MAX, seconds: None };
+        let page = self.journal.read(app.clone(), channel.clone(), query).await;
+        space.load(channel, &page.map_err(|error| self.failed(error))?);
         Ok(())
     }
 

@@ -24,6 +24,7 @@ struct Inner {
     channels: Mutex<HashMap<String, Vec<JournalEntry>>>,
     fault: Mutex<Fault>,
     asked: AtomicUsize,
+    read: AtomicUsize,
 }
 
 #[derive(Clone, Default)]
@@ -84,6 +85,7 @@ impl Journal for Memory {
     }
 
     fn read(&self, _: AppId, channel: Channel, query: JournalQuery) -> Stored<JournalPage> {
+        self.0.read.fetch_add(1, Ordering::SeqCst);
         let stored = self.stored(channel.name());
         let skip = match query {
             JournalQuery::After { position, .. } => position.offset as usize,
@@ -95,6 +97,7 @@ impl Journal for Memory {
             event: entry.event,
             data: entry.data,
             except: entry.except,
+            age_seconds: 0,
         });
         let events = events.collect();
         Box::pin(async move { Ok(JournalPage { position, whole: true, events }) })
@@ -217,4 +220,32 @@ async fn those_who_wait_while_the_journal_fails_are_told_together() {
     assert_eq!(journal.0.asked.load(Ordering::SeqCst), 1, "one failure is enough for all of them");
     journal.fail(Fault::None);
     assert_eq!(accept(&node, "log-1", "x", None).await.unwrap().position.map(|position| position.offset), Some(1));
+}
+
+#[tokio::test]
+async fn those_who_come_back_to_another_node_at_once_cost_the_journal_one_read_a_channel() {
+    let journal = Memory::default();
+    let before = node(&journal);
+    (0..50).map(|number| number.to_string()).for_each(|data| before.publish("log-a", "e", &data));
+    accept(&before, "log-a", "50", None).await.unwrap();
+    drop(before);
+    let after = node(&journal);
+    journal.0.read.store(0, Ordering::SeqCst);
+    let mut sockets = Vec::new();
+    for missed in 1..=40 {
+        sockets.push((missed, after.connect().await));
+    }
+    for (missed, socket) in &mut sockets {
+        let recover = json!({"epoch": "0000000000000007", "offset": 51 - *missed});
+        socket.send_subscribe(json!({ "channel": "log-a", "recover": recover })).await;
+    }
+    for (missed, mut socket) in sockets {
+        socket.expect_event("pusher_internal:subscription_succeeded").await;
+        assert_eq!(socket.expect_event("kabar:position").await["recovered"], true);
+        for number in 51 - missed..=50 {
+            assert_eq!(socket.expect_event("e").await.data, number);
+        }
+        socket.expect_quiet().await;
+    }
+    assert_eq!(journal.0.read.load(Ordering::SeqCst), 1);
 }

@@ -45,7 +45,7 @@ pub fn read_newest(
     let (position, mut rows) = read(conn, app, channel, |conn| query.load(conn))?;
     let kept = rows.len();
     // Also that of a channel that has none, but was published to lately.
-    rows.retain(|row| row.6);
+    rows.retain(|row| row.7);
     let too_old = rows.len() < kept;
     rows.reverse();
     let publications = publications(rows)?;
@@ -53,10 +53,14 @@ pub fn read_newest(
     Ok(Page { position, whole: too_old || publications.len() as u64 == wanted, publications })
 }
 
-/// Epoch and top; of each publication the offset, event, data and excluded socket; whether it is young enough. A
-/// channel without publications to give has one row, about itself.
-type Row = (i64, i64, Option<i64>, Option<Vec<u8>>, Option<Vec<u8>>, Option<String>, bool);
-type RowTypes = (BigInt, BigInt, Nullable<BigInt>, Nullable<Bytea>, Nullable<Bytea>, Nullable<Text>, Bool);
+/// Epoch and top; of each publication the offset, event, data, excluded socket and age in seconds; whether it is young
+/// enough. A channel without publications to give has one row, about itself.
+type Row = (i64, i64, Option<i64>, Option<Vec<u8>>, Option<Vec<u8>>, Option<String>, Option<i32>, bool);
+type RowTypes =
+    (BigInt, BigInt, Nullable<BigInt>, Nullable<Bytea>, Nullable<Bytea>, Nullable<Text>, Nullable<Integer>, Bool);
+
+/// Of the row `p`.
+const AGE: &str = "CAST(least(extract(epoch FROM now() - p.created_at), 2147483647) AS INTEGER)";
 
 /// Where the channel was when the rows were read, and the rows. A channel that never was begins now, and is read again:
 /// somebody else may have been quicker, and published to it.
@@ -79,13 +83,14 @@ fn publications(rows: Vec<Row>) -> Result<Vec<StoredPublication>, Error> {
     rows.into_iter().filter_map(publication).collect()
 }
 
-fn publication((_, _, offset, event, data, except, _): Row) -> Option<Result<StoredPublication, Error>> {
+fn publication((_, _, offset, event, data, except, age, _): Row) -> Option<Result<StoredPublication, Error>> {
     let text = |bytes: Option<Vec<u8>>| {
         String::from_utf8(bytes.unwrap_or_default()).map_err(|error| Error::Query(error.into()))
     };
     let offset = offset?.cast_unsigned();
     let except = except.and_then(|socket| socket.parse().ok());
-    Some(text(event).and_then(|event| Ok(StoredPublication { offset, event, data: text(data)?, except })))
+    let age_seconds = age.and_then(|age| u32::try_from(age).ok()).unwrap_or(0);
+    Some(text(event).and_then(|event| Ok(StoredPublication { offset, event, data: text(data)?, except, age_seconds })))
 }
 
 #[derive(Clone, Copy)]
@@ -99,8 +104,10 @@ struct After<'a> {
 
 impl QueryFragment<Pg> for After<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(r#"SELECT s.epoch, s.top, p."offset", p.event, p.data, p.except_socket, "#);
+        out.push_sql(AGE);
         out.push_sql(
-            r#"SELECT s.epoch, s.top, p."offset", p.event, p.data, p.except_socket, true FROM streams s LEFT JOIN LATERAL (
+            r#", true FROM streams s LEFT JOIN LATERAL (
             SELECT * FROM publications p
             WHERE p.app_id = s.app_id AND p.channel = s.channel AND s.epoch = "#,
         );
@@ -141,9 +148,10 @@ impl QueryFragment<Pg> for Newest<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         // Of what is too old only its being there is of interest.
         out.push_sql(
-            r#"SELECT s.epoch, s.top, p."offset", p.event, CASE WHEN young THEN p.data END, p.except_socket, young
-            FROM (SELECT s.*, now() - make_interval(secs => "#,
+            r#"SELECT s.epoch, s.top, p."offset", p.event, CASE WHEN young THEN p.data END, p.except_socket, "#,
         );
+        out.push_sql(AGE);
+        out.push_sql(r#", young FROM (SELECT s.*, now() - make_interval(secs => "#);
         out.push_bind_param::<Nullable<Integer>, _>(&self.seconds)?;
         out.push_sql(" ) AS since FROM streams s WHERE app_id = ");
         out.push_bind_param::<Text, _>(self.app)?;
