@@ -9,15 +9,12 @@ use crate::{headers, openapi};
 pub(crate) mod channels;
 pub(crate) mod chat;
 pub(crate) mod internal;
-pub(crate) mod publish;
 pub(crate) mod tickets;
 
-/// The public routes: `/api/…` and `/apps/{id}/…`. The app needs [`crate::Api`] as its data (`web::Data`).
+/// The public routes: `/api/…`. The app needs [`crate::Api`] as its data (`web::Data`).
 pub fn routes(cfg: &mut web::ServiceConfig) {
     let api = web::scope("/api").wrap(from_fn(headers::shared)).configure(openapi::user_handlers);
     cfg.service(api.default_service(web::to(nothing_here)));
-    let apps = web::scope("/apps").wrap(from_fn(headers::secure)).configure(openapi::publish_handlers);
-    cfg.service(apps.default_service(web::to(publish::nothing_here)));
 }
 
 /// The routes of the internal listener: `/internal/…`.

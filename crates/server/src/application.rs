@@ -10,8 +10,7 @@ use std::time::Duration;
 use actix_http::HttpService;
 use actix_server::{Server, ServerHandle};
 use actix_service::map_config;
-use actix_web::dev::{AppConfig, Service as _};
-use actix_web::http::ConnectionType;
+use actix_web::dev::AppConfig;
 use actix_web::{App, web};
 use anyhow::Context;
 use hub::{Apps, Hub};
@@ -19,6 +18,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::database::Database;
 use crate::demo::{self, Demo};
+use crate::front::Front;
 use crate::health::{self, Health};
 use crate::secrets;
 use crate::settings::{BadSetting, Settings};
@@ -141,22 +141,9 @@ impl Application {
         let http = self.settings.http.clone();
         let builder = self.builder(workers(&self.settings)).max_concurrent_connections(http.connections_per_worker_max);
         let server = builder.listen("public", self.public.try_clone()?, move || {
-            let (api, demo, health) = (api.clone(), demo.clone(), health.clone());
+            let demo = demo.clone();
             let app = App::new()
-                .wrap_fn(move |request, service| {
-                    let under_way = health.request();
-                    let health = health.clone();
-                    let answer = service.call(request);
-                    async move {
-                        let mut answer = answer.await?;
-                        if health.is_draining() {
-                            answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);
-                        }
-                        drop(under_way);
-                        Ok(answer)
-                    }
-                })
-                .app_data(web::Data::new(api))
+                .app_data(web::Data::new(api.clone()))
                 .configure(move |config| match demo {
                     Some(demo) => {
                         config.app_data(web::Data::new(demo)).configure(page::routes).configure(demo::routes);
@@ -166,6 +153,8 @@ impl Application {
                     }
                 })
                 .configure(api::routes);
+            let rest = map_config(app, |()| AppConfig::default());
+            let front = Front { api: api.clone(), health: health.clone(), rest };
             // On the worker's own thread: the shard is that thread's.
             let upgrade = hub.shard().upgrade();
             HttpService::build()
@@ -173,7 +162,7 @@ impl Application {
                 .client_request_timeout(Duration::from_secs(http.header_timeout_seconds))
                 .tcp_nodelay(true)
                 .upgrade(upgrade)
-                .finish(map_config(app, |()| AppConfig::default()))
+                .finish(front)
                 .tcp()
         })?;
         let server = server.run();

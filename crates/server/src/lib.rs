@@ -12,6 +12,7 @@ pub mod cli;
 pub mod commands;
 mod database;
 mod demo;
+mod front;
 mod health;
 mod limits;
 pub mod logging;
