@@ -122,7 +122,7 @@ pub(crate) fn methods(path: &str) -> Vec<&'static str> {
         loop {
             match (given.next(), wanted.next()) {
                 (None, None) => return true,
-                (Some(given), Some(wanted)) if given == wanted || wanted.starts_with('{') => {}
+                (Some(given), Some(wanted)) if given == wanted || (wanted.starts_with('{') && !given.is_empty()) => {}
                 _ => return false,
             }
         }

@@ -209,7 +209,8 @@ mod tests {
         assert_eq!((first.unwrap().replayed, second.unwrap().replayed), (false, true));
 
         let mut never = Box::pin(once.run(&app, "b", 0, std::future::pending()));
-        assert!(futures_util::poll!(&mut never).is_pending());
+        let pending = std::future::poll_fn(|cx| std::task::Poll::Ready(never.as_mut().poll(cx).is_pending())).await;
+        assert!(pending);
         let waits = async { run(&once, &app, "b").await };
         let gives_up = async { drop(never) };
         assert!(!tokio::join!(waits, gives_up).0);
