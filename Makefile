@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt edges unit stock conformance compose docs bench gen migrate doc deny clean
+.PHONY: help run test lint fmt edges unit stock conformance fuzz compose docs bench gen migrate doc deny clean
 
 PAGE := crates/server/page
 
@@ -35,6 +35,10 @@ stock: need-run need-python $(PAGE)/node_modules ## unmodified Pusher clients ag
 conformance: need-cc ## the Autobahn WebSocket suite (needs a Python 2.7)
 	tests/conformance/autobahn.sh
 
+FUZZ_SECONDS ?= 60
+fuzz: need-cc ## coverage-guided fuzzing of the parsers, FUZZ_SECONDS each
+	scripts/fuzz.sh $(FUZZ_SECONDS)
+
 compose: need-python ## check docker-compose.yml and Dockerfile without pulling images
 	tests/compose/check.sh
 
@@ -45,8 +49,9 @@ bench: need-run $(PAGE)/node_modules ## the loads of docs/performance.md, side b
 	cargo build --release --locked --package server --package benches
 	benches/run.sh
 
-gen: need-python ## generated parts of documents: the close codes of docs/protocol.md
+gen: need-python need-run ## generated parts of documents: close codes, and the table of settings
 	python3 scripts/docs.py --write
+	KABAR_WRITE_DOCS=1 cargo test --quiet --locked --package server --test configuration documentation
 
 migrate: need-run $(PAGE)/node_modules ## bring the configured database to the newest schema
 	cargo run --release --locked --package server -- migrate

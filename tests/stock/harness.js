@@ -23,8 +23,9 @@ const appToml = (app) => `
 id = "${app.id}"
 key = "${app.key}"
 secret = "${app.secret}"
-client_events = true
 api_keys = ["${app.apiKey}"]
+[apps.policy]
+client_events = true
 `;
 
 const configToml = (dataDir) => `

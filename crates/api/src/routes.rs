@@ -8,13 +8,18 @@ use crate::{headers, openapi};
 
 pub(crate) mod channels;
 pub(crate) mod chat;
+pub(crate) mod fallback;
 pub(crate) mod internal;
 pub(crate) mod tickets;
 
-/// The public routes: `/api/…`. The app needs [`crate::Api`] as its data (`web::Data`).
+/// The public routes: `/api/…`, and sockets without a WebSocket at `/app/…` and `/pusher/app/…`. The
+/// app needs [`crate::Api`] as its data (`web::Data`), and where sockets are served, the thread's [`hub::Shard`].
 pub fn routes(cfg: &mut web::ServiceConfig) {
     let api = web::scope("/api").wrap(from_fn(headers::shared)).configure(openapi::user_handlers);
     cfg.service(api.default_service(web::to(nothing_here)));
+    // Their paths are for the hub to read.
+    cfg.service(web::scope("/app").default_service(web::to(fallback::fallback)));
+    cfg.service(web::scope("/pusher/app").default_service(web::to(fallback::fallback)));
 }
 
 /// The routes of the internal listener: `/internal/…`.

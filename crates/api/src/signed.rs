@@ -70,7 +70,8 @@ impl Api {
         };
         let acts = head.method == actix_http::Method::POST;
         let signature = (acts && app.policy.refuse_replays).then(|| query.signature().to_ascii_lowercase());
-        if key.is_none() && signature.is_none() {
+        let waits = acts && app.policy.history.iter().any(|rule| rule.durable);
+        if key.is_none() && signature.is_none() && !waits {
             return self.perform(&route.operation, &query, &app, &body, None).await;
         }
         drop((route, query));

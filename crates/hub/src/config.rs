@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::TrustedProxies;
+
 /// See each field for its unit, default and what happens past it.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -19,6 +21,11 @@ pub struct Config {
     pub queue_bytes_max: usize,
     /// How long a peer may take nothing at all while bytes wait for it; then 4100. 15 s.
     pub stall_timeout: Duration,
+    /// How long a session over HTTP outlives its last receive request. 10 s.
+    pub session_timeout: Duration,
+    /// After how much silence the receive request of a session gets a sign of life; a poll is answered with it. 25 s, and
+    /// never more than `activity_timeout`.
+    pub session_heartbeat: Duration,
     /// Bytes of publications that may wait for one shard; past it [`crate::Busy`] is the answer. 64 MiB.
     pub inbox_bytes_max: usize,
     /// Kernel send buffer of one socket in bytes: what a stalled peer costs on top of the queue. 64 KiB.
@@ -57,6 +64,8 @@ pub struct Config {
     pub journal_queue_max: usize,
     /// Whether `?token=` signs a socket in. Off: URLs end up in logs.
     pub token_in_query: bool,
+    /// Whose `X-Forwarded-For` is believed. Nobody's.
+    pub trusted_proxies: TrustedProxies,
 }
 
 impl Default for Config {
@@ -69,6 +78,8 @@ impl Default for Config {
             frame_timeout: Duration::from_secs(10),
             queue_bytes_max: 1024 * 1024,
             stall_timeout: Duration::from_secs(15),
+            session_timeout: Duration::from_secs(10),
+            session_heartbeat: Duration::from_secs(25),
             inbox_bytes_max: 64 * 1024 * 1024,
             send_buffer_bytes: 64 * 1024,
             channels_per_socket_max: 1000,
@@ -87,6 +98,7 @@ impl Default for Config {
             replay_messages_max: 10_000,
             journal_queue_max: 10_000,
             token_in_query: false,
+            trusted_proxies: TrustedProxies::default(),
         }
     }
 }

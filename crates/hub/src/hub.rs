@@ -11,6 +11,7 @@ use protocol::{AppId, Channel, CloseCode, Position, Protected, UserId};
 pub use publish::{Accepted, Busy, Publication, PublishError};
 
 use crate::directory::Directory;
+use crate::fallback::Sessions;
 use crate::inbox::Command;
 use crate::journal::Keeper;
 use crate::space::Space;
@@ -29,6 +30,7 @@ pub(crate) struct Shared {
     pub(crate) gate: Arc<dyn Gate>,
     pub(crate) directory: Directory,
     pub(crate) keeper: OnceLock<Keeper>,
+    pub(crate) sessions: Sessions,
     shards: AtomicU32,
 }
 
@@ -52,8 +54,14 @@ pub struct HistoryPage {
 impl Hub {
     /// A hub without shards: each worker thread adds its own by [`Hub::shard`].
     pub fn new(config: Config, apps: Apps, gate: Arc<dyn Gate>) -> Self {
-        let directory = Directory::new(config);
-        let shared = Shared { apps, gate, directory, keeper: OnceLock::new(), shards: AtomicU32::new(0) };
+        let shared = Shared {
+            apps,
+            gate,
+            directory: Directory::new(config),
+            sessions: Sessions::default(),
+            keeper: OnceLock::new(),
+            shards: AtomicU32::new(0),
+        };
         Self { shared: Arc::new(shared) }
     }
 

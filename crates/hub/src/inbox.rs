@@ -31,6 +31,14 @@ pub(crate) struct Outgoing {
     pub(crate) numbered: Option<Bytes>,
 }
 
+impl Outgoing {
+    /// The same bytes, shared with nobody.
+    pub(crate) fn copied(&self) -> Self {
+        let copy = |frame: &Bytes| Bytes::copy_from_slice(frame);
+        Self { plain: copy(&self.plain), numbered: self.numbered.as_ref().map(copy) }
+    }
+}
+
 impl From<Bytes> for Outgoing {
     fn from(plain: Bytes) -> Self {
         Self { plain, numbered: None }

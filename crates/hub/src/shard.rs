@@ -20,16 +20,17 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use protocol::{Channel, CloseCode, SocketId, frame};
 use slab::Slab;
-use tokio::net::TcpStream;
 
-use crate::Hub;
+use crate::arrival::{Arrival, Welcome};
 use crate::channel::ChannelId;
 use crate::hub::Shared;
 use crate::inbox::{Command, Inbox};
-use crate::socket::{Phase, Queue, Socket, Subscription, Tenant};
+use crate::queue::Queue;
+use crate::socket::{Phase, Socket, Subscription};
 use crate::subscribe::{Question, Reply};
 use crate::websocket::{self, Decoder};
 use crate::wheel::{Deadline, Wheel};
+use crate::{Hub, Io};
 
 /// How long a closed socket waits for the peer's own close.
 const LINGER_SECONDS: u32 = 3;
@@ -128,8 +129,8 @@ impl Shard {
         self.inner.state.borrow_mut().echo = true;
     }
 
-    /// Takes over a stream after its handshake: writes `response`, then serves it until it ends.
-    pub(crate) fn adopt(&self, io: TcpStream, response: Bytes, unread: Vec<u8>, arrival: Arrival) {
+    /// Takes over a stream after its handshake: writes `response`, if any is due, then serves it until it ends.
+    pub(crate) fn adopt(&self, io: Io, response: Bytes, unread: Vec<u8>, arrival: Arrival) {
         let inner = Rc::clone(&self.inner);
         let mut state = inner.state.borrow_mut();
         let place = state.insert(io, response, unread);
@@ -138,16 +139,6 @@ impl Shard {
         drop(state);
         tokio::task::spawn_local(serve(inner, place, question));
     }
-}
-
-/// What a new socket is.
-pub(crate) enum Arrival {
-    /// Refused: it is told why.
-    Refused(CloseCode),
-    /// Of this app, and to be signed in by the question's answer before it is greeted.
-    Accepted(Tenant, Option<Question>),
-    /// No app: an echo.
-    Echo,
 }
 
 /// A socket's task: reads, and where a frame raises a question, waits for its answer before it reads on.
@@ -169,12 +160,15 @@ async fn serve(inner: Rc<Inner>, place: Place, mut question: Option<Question>) {
 }
 
 impl State {
-    fn insert(&mut self, io: TcpStream, response: Bytes, unread: Vec<u8>) -> Place {
+    fn insert(&mut self, io: Io, response: Bytes, unread: Vec<u8>) -> Place {
         self.serial = self.serial.wrapping_add(1);
         let entry = self.sockets.vacant_entry();
         let place = Place { slot: entry.key() as u32, serial: self.serial };
         let mut queue = Queue::default();
-        queue.push(response);
+        // A session over HTTP has answered already.
+        if !response.is_empty() {
+            queue.push(response);
+        }
         entry.insert(Socket {
             id: socket_id(self.inbox.shard, place),
             serial: place.serial,
@@ -182,6 +176,7 @@ impl State {
             decoder: Decoder::default(),
             unread,
             tenant: None,
+            admitted: None,
             bound: None,
             subscriptions: smallvec::SmallVec::new(),
             phase: Phase::Open,
@@ -204,10 +199,11 @@ impl State {
     fn arrive(&mut self, slot: u32, arrival: Arrival) -> Option<Question> {
         match arrival {
             Arrival::Refused(code) => self.refuse(slot, code),
-            Arrival::Accepted(..) if self.draining => self.refuse(slot, CloseCode::GOING_AWAY),
-            Arrival::Accepted(tenant, question) => {
+            Arrival::Accepted(_) if self.draining => self.refuse(slot, CloseCode::GOING_AWAY),
+            Arrival::Accepted(Welcome { tenant, admitted, question }) => {
                 let authorized_only = tenant.app().policy.authorized_only;
-                self.socket(slot).tenant = Some(tenant);
+                let socket = self.socket(slot);
+                (socket.tenant, socket.admitted) = (Some(tenant), Some(admitted));
                 if authorized_only {
                     let limit = seconds(self.shared.config().authorization_timeout);
                     self.watch(slot, Deadline::Authorization, limit);
@@ -285,6 +281,7 @@ impl State {
             self.forget(slot, &subscription);
         }
         let socket = self.socket(slot);
+        socket.admitted = None;
         if let (Some(bound), Some(tenant)) = (socket.bound.take(), &socket.tenant) {
             tenant.space.users.unwatch(&bound.watched, socket.id);
             tenant.space.users.sign_out(&bound.user, socket.id);

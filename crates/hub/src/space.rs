@@ -21,6 +21,7 @@ use protocol::{App, AppId, Channel, Policy, Position};
 use crate::Observed;
 use crate::apps::LiveApp;
 use crate::channel::{ChannelId, ChannelState, is_presence};
+use crate::connections::Connections;
 use crate::directory::Common;
 use crate::history::Rule;
 use crate::hub::{Busy, Publication};
@@ -39,6 +40,7 @@ const COUNT_SECONDS: u32 = 5;
 const MISS_SECONDS: u32 = 3;
 
 pub(crate) struct Space {
+    pub(crate) connections: Connections,
     id: AppId,
     app: LiveApp,
     common: Arc<Common>,
@@ -79,6 +81,7 @@ pub(crate) enum JoinRefused {
 impl Space {
     pub(crate) fn new(app: LiveApp, common: Arc<Common>) -> Self {
         Self {
+            connections: Connections::default(),
             id: app.load().id.clone(),
             app,
             common,
@@ -89,6 +92,15 @@ impl Space {
             counts: Mutex::default(),
             expiries: Mutex::default(),
         }
+    }
+
+    /// A space to test against.
+    #[cfg(test)]
+    pub(crate) fn of_nobody() -> Arc<Self> {
+        let app =
+            App::new("1".try_into().expect("a good id"), "1".try_into().expect("a good key"), "").expect("a good app");
+        let directory = crate::directory::Directory::new(crate::Config::default());
+        directory.space(&Arc::new(arc_swap::ArcSwap::from_pointee(app)))
     }
 
     /// The app as it is now.

@@ -10,12 +10,10 @@ use actix_http::{Request, h1};
 use actix_service::{Service, ServiceFactory};
 use bytes::Bytes;
 use protocol::CloseCode;
-use protocol::signature::SignedQuery;
-use tokio::net::TcpStream;
 
-use crate::shard::{Arrival, Shard};
-use crate::socket::Tenant;
-use crate::subscribe::Question;
+use crate::Io;
+use crate::arrival::Arrival;
+use crate::shard::Shard;
 use crate::websocket;
 
 const PATH: &str = "/app/";
@@ -32,50 +30,31 @@ impl Shard {
         Upgrade { shard: self.clone() }
     }
 
-    fn arrival(&self, path: &str, query: &str, token: Option<String>) -> Arrival {
-        if self.inner.state.borrow().is_echo() {
-            return Arrival::Echo;
-        }
-        let query = SignedQuery::parse("GET", path, query);
-        let shared = &self.inner.shared;
-        let key = path.strip_prefix(PATH).unwrap_or_default();
-        if key.contains('/') {
-            return Arrival::Refused(CloseCode::UNKNOWN_PATH);
-        }
-        let Some(live) = shared.apps.live_by_key(key) else { return Arrival::Refused(CloseCode::UNKNOWN_APP) };
-        let app = live.load_full();
-        match query.get("protocol").map(str::parse::<i64>) {
-            None => return Arrival::Refused(CloseCode::NO_VERSION),
-            Some(Err(_)) => return Arrival::Refused(CloseCode::INVALID_VERSION),
-            Some(Ok(5..=7)) => {}
-            Some(Ok(_)) => return Arrival::Refused(CloseCode::UNSUPPORTED_VERSION),
-        }
-        let space = shared.directory.space(&live);
-        let in_query = || query.get("token").filter(|_| shared.config().token_in_query).map(str::to_owned);
-        let question = match (token.or_else(in_query), query.get("ticket")) {
-            (Some(token), _) => Some(Question::Token { app: app.clone(), token, at_connect: true }),
-            (None, Some(ticket)) => Some(Question::Ticket { app: app.clone(), ticket: ticket.to_owned() }),
-            (None, None) => None,
-        };
-        Arrival::Accepted(Tenant { space }, question)
-    }
-
-    fn take_over(&self, request: &Request, framed: Framed<TcpStream, h1::Codec>) {
+    fn take_over<T>(&self, request: &Request, framed: Framed<T, h1::Codec>)
+    where
+        Io: From<T>,
+    {
         let parts = framed.into_parts();
+        let mut io = Io::from(parts.io);
+        let config = self.inner.shared.config();
         let path = request.path();
-        let is_ours = path.starts_with(PATH) || self.inner.state.borrow().is_echo();
+        let is_echo = self.inner.state.borrow().is_echo();
+        let is_ours = path.starts_with(PATH) || is_echo;
         let accepted = if is_ours { websocket::accept(request.head()) } else { Err((404, "nothing is upgraded here")) };
         match accepted {
             Ok(handshake) => {
-                // A peer that stalls costs this much of the kernel's memory, and no more.
-                let _ = socket2::SockRef::from(&parts.io)
-                    .set_send_buffer_size(self.inner.shared.config().send_buffer_bytes);
-                let _ = parts.io.set_nodelay(true);
-                let arrival = self.arrival(path, request.uri().query().unwrap_or_default(), handshake.token);
-                self.adopt(parts.io, handshake.response, parts.read_buf.to_vec(), arrival);
+                io.set_send_buffer(config.send_buffer_bytes);
+                io.prepare(config.stall_timeout);
+                let key = path.strip_prefix(PATH).unwrap_or_default();
+                let arrival = match (is_echo, key.contains('/')) {
+                    (true, _) => Arrival::Echo,
+                    (_, true) => Arrival::Refused(CloseCode::UNKNOWN_PATH),
+                    _ => self.arrival(key, self.visitor(request.head(), handshake.token)),
+                };
+                self.adopt(io, handshake.response, parts.read_buf.to_vec(), arrival);
             }
             // The answer is small and the stream's buffer empty: it takes it whole.
-            Err((status, text)) => drop(parts.io.try_write(&refusal(status, text))),
+            Err((status, text)) => drop(io.try_write(&refusal(status, text)).and_then(|_| io.try_flush())),
         }
     }
 }
@@ -91,20 +70,26 @@ fn refusal(status: u16, text: &str) -> Bytes {
     .into()
 }
 
-impl Service<(Request, Framed<TcpStream, h1::Codec>)> for Upgrade {
+impl<T> Service<(Request, Framed<T, h1::Codec>)> for Upgrade
+where
+    Io: From<T>,
+{
     type Response = ();
     type Error = actix_http::Error;
     type Future = Ready<Result<(), Self::Error>>;
 
     actix_service::always_ready!();
 
-    fn call(&self, (request, framed): (Request, Framed<TcpStream, h1::Codec>)) -> Self::Future {
+    fn call(&self, (request, framed): (Request, Framed<T, h1::Codec>)) -> Self::Future {
         self.shard.take_over(&request, framed);
         ready(Ok(()))
     }
 }
 
-impl ServiceFactory<(Request, Framed<TcpStream, h1::Codec>)> for Upgrade {
+impl<T> ServiceFactory<(Request, Framed<T, h1::Codec>)> for Upgrade
+where
+    Io: From<T>,
+{
     type Response = ();
     type Error = actix_http::Error;
     type Config = ();

@@ -17,7 +17,7 @@ pub use decoder::fuzz;
 pub(crate) const TEXT: u8 = 0x1;
 pub(crate) const BINARY: u8 = 0x2;
 const CONTINUATION: u8 = 0x0;
-const CLOSE: u8 = 0x8;
+pub(crate) const CLOSE: u8 = 0x8;
 const PING: u8 = 0x9;
 pub(crate) const PONG: u8 = 0xa;
 
@@ -43,6 +43,31 @@ fn frame_of(opcode: u8, parts: &[&[u8]]) -> Bytes {
     }
     parts.iter().for_each(|part| frame.put_slice(part));
     frame.freeze()
+}
+
+/// The opcode and payload of the frame at the start, one of ours; `frames` begins behind it then. None of what is no
+/// whole frame.
+pub(crate) fn split_frame<'a>(frames: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
+    let (&[first, len], rest) = frames.split_first_chunk()?;
+    let (len, rest) = match len {
+        126 => rest.split_first_chunk().map(|(len, rest)| (u64::from(u16::from_be_bytes(*len)), rest))?,
+        127 => rest.split_first_chunk().map(|(len, rest)| (u64::from_be_bytes(*len), rest))?,
+        len => (len.into(), rest),
+    };
+    let (payload, rest) = rest.split_at_checked(usize::try_from(len).ok()?)?;
+    *frames = rest;
+    Some((first & 0xf, payload))
+}
+
+/// A frame as a client sends it, masked with zeros: what a peer that speaks no WebSocket is heard as.
+pub(crate) fn client_frame(opcode: u8, payload: &[u8], into: &mut Vec<u8>) {
+    let frame = frame(opcode, payload);
+    let header = frame.len() - payload.len();
+    into.extend_from_slice(&frame[..header]);
+    let len_at = into.len() - header + 1;
+    into[len_at] |= 0x80;
+    into.extend_from_slice(&[0; 4]);
+    into.extend_from_slice(payload);
 }
 
 pub(crate) fn text_frame(text: &str) -> Bytes {

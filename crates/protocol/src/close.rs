@@ -36,8 +36,10 @@ close_codes! {
     TOO_BIG = 1009, "message too big";
     /// No app has this key.
     UNKNOWN_APP = 4001, "Application does not exist";
-    /// The app is disabled, or was removed.
-    DISABLED = 4003, "Application disabled";
+    /// The app is disabled (`enabled` of its policy), or was removed.
+    DISABLED_APP = 4003, "Application disabled";
+    /// The app has as many sockets as `connections_max` of its policy.
+    OVER_QUOTA = 4004, "Over connection quota";
     /// The path is none that a socket can connect to.
     UNKNOWN_PATH = 4005, "Path not found";
     /// `protocol` is not a number.
@@ -46,7 +48,8 @@ close_codes! {
     UNSUPPORTED_VERSION = 4007, "Unsupported protocol version";
     /// `protocol` is missing.
     NO_VERSION = 4008, "No protocol version supplied";
-    /// A token or ticket was refused, has expired, or the app ended the user's connections.
+    /// A token or ticket was refused, has expired, the app ended the user's connections, or the policy's
+    /// `allowed_origins` lack the browser's.
     UNAUTHORIZED = 4009, "Connection is unauthorized";
     /// The peer reads slower than it is sent to: `socket.queue_bytes_max` is full, or nothing left for
     /// `socket.stall_timeout`.
@@ -55,7 +58,9 @@ close_codes! {
     TOO_MANY_FRAMES = 4101, "Too many frames";
     /// Whether the token or ticket is good cannot be known now, since the database is away.
     UNAVAILABLE = 4102, "The service is unavailable, try again";
-    /// As many sockets as may be are signed in as this user.
+    /// As many sockets come from the address as `connections_per_address_max` of the app's policy.
+    TOO_MANY_OF_ADDRESS = 4103, "Too many connections from this address";
+    /// As many sockets are signed in as this user as `connections_per_user_max` of the app's policy.
     TOO_MANY_OF_USER = 4104, "Too many connections of this user";
     /// The node stops; another one (or its successor) takes the reconnect.
     GOING_AWAY = 4200, "The server is restarting, reconnect";

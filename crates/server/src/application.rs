@@ -5,6 +5,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_http::HttpService;
@@ -14,28 +15,33 @@ use actix_web::dev::AppConfig;
 use actix_web::{App, web};
 use anyhow::Context;
 use hub::{Apps, Hub};
-use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::certificates::Certificates;
 use crate::database::Database;
-use crate::demo::{self, Demo};
-use crate::front::Front;
+use crate::demo::Demo;
 use crate::health::{self, Health};
-use crate::secrets;
+use crate::listeners::Listeners;
+use crate::public::Public;
+use crate::secrets::{self, Kept};
 use crate::settings::{BadSetting, Settings};
-use crate::tenants::Tenants;
+use crate::tenants::{self, Tenants};
 use crate::upkeep::Upkeep;
-use crate::{limits, page};
+use crate::webhooks::Webhooks;
+use crate::{Reload, limits};
 
 /// How long requests that are under way at a stop may still take.
 const REQUESTS_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long webhooks may take to be stored when told again to stop.
+const HURRIED_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long answers may take to leave once every request is done; idle connections are cut after it.
 const STOP_SECONDS: u64 = 1;
 
 /// Everything of one node, its listeners bound.
 pub struct Application {
-    public: TcpListener,
-    internal: TcpListener,
+    listeners: Arc<Listeners>,
+    certificates: Option<Arc<Certificates>>,
     settings: Settings,
     database: Database,
     hub: Hub,
@@ -43,6 +49,8 @@ pub struct Application {
     health: Health,
     demo: Option<Demo>,
     upkeep: Upkeep,
+    webhooks: Webhooks,
+    kept: Kept,
 }
 
 impl Application {
@@ -53,30 +61,37 @@ impl Application {
     /// An address that is taken, a Postgres that does not start, a directory that cannot be written.
     pub async fn build(settings: Settings) -> anyhow::Result<Self> {
         // Bound first: an address that is taken is the likeliest trouble, and the quickest to find.
-        let public = listen(settings.server.public, settings.server.backlog).context("server.public")?;
-        let internal = listen(settings.server.internal, settings.server.backlog).context("server.internal")?;
+        let listeners = Arc::new(Listeners::bind(&settings)?);
         limits::raise();
         // The provider is process-wide; somebody else's choice is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         check(&settings)?;
+        let certificates = settings.tls.certificates()?;
         let kept = secrets::of(&settings)?;
-        let tenants = Tenants::new(&settings, &kept)?;
+        let configured = tenants::configured(&settings, &kept)?;
         let database = Database::open(&settings).await?;
         let config = settings.api(&kept.jwt_secret);
-        let demo = tenants.first().filter(|_| settings.demo).map(|app| Demo {
+        let demo = configured.first().filter(|_| settings.demo).map(|app| Demo {
             app: app.id.clone(),
             key: app.key.clone(),
             auth: config.auth.clone(),
         });
         let apps = Apps::default();
         let api = api::Api::new(config, database.store.clone(), apps.clone())?;
+        let webhooks = Webhooks::new(&settings, database.store.clone(), apps.clone())?;
         let hub = Hub::new(settings.hub(), apps.clone(), api.gate());
+        hub.observe_with(webhooks.observer());
         api.attach(hub.clone());
-        tenants.serve(Vec::new(), &apps, &api);
+        let tenants = Tenants::new(configured, apps, api.clone());
         let health = Health::new(database.store.clone());
         let store = database.store.clone();
-        let upkeep = Upkeep { store, tenants, apps, api: api.clone(), health: health.clone(), demo: settings.demo };
-        Ok(Self { public, internal, settings, database, hub, api, health, demo, upkeep })
+        let upkeep = Upkeep { store, tenants, health: health.clone(), demo: settings.demo };
+        Ok(Self { listeners, certificates, settings, database, hub, api, health, demo, upkeep, webhooks, kept })
+    }
+
+    /// Reads the configuration again while the node is served.
+    pub fn reload(&self) -> Reload {
+        Reload::new(self.settings.clone(), self.kept.clone(), self.upkeep.tenants.clone())
     }
 
     /// Where sockets, REST and the Pusher HTTP API are; a port 0 is resolved.
@@ -84,7 +99,7 @@ impl Application {
     /// # Errors
     /// The operating system's.
     pub fn public_addr(&self) -> std::io::Result<SocketAddr> {
-        self.public.local_addr()
+        self.listeners.public.local_addr()
     }
 
     /// Where health and the backend's API are; a port 0 is resolved.
@@ -92,7 +107,15 @@ impl Application {
     /// # Errors
     /// The operating system's.
     pub fn internal_addr(&self) -> std::io::Result<SocketAddr> {
-        self.internal.local_addr()
+        self.listeners.internal.local_addr()
+    }
+
+    /// Where the same as at [`Application::public_addr`] is over TLS, if anywhere; a port 0 is resolved.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn tls_addr(&self) -> std::io::Result<Option<SocketAddr>> {
+        self.listeners.tls.as_ref().map(TcpListener::local_addr).transpose()
     }
 
     /// Serves until `stop`, then closes in order: not ready, nobody accepted, sockets closed with 4200 over
@@ -105,11 +128,13 @@ impl Application {
         stop: impl Future<Output = ()>,
         hurry: impl Future<Output = ()>,
     ) -> anyhow::Result<()> {
-        let public_listener = self.public.try_clone()?;
         let (public, public_handle) = self.serve_public()?;
         let (internal, internal_handle) = self.serve_internal()?;
-        let Self { settings, database, hub, health, upkeep, .. } = self;
+        let Self { settings, database, hub, health, upkeep, webhooks, listeners, certificates, .. } = self;
+        let webhooks = webhooks.start();
         let upkeep = tokio::spawn(upkeep.run());
+        let reload = Duration::from_secs(settings.tls.reload_seconds);
+        let fresh = certificates.map(|certificates| tokio::spawn(certificates.keep_fresh(reload)));
         let mut public = tokio::spawn(public);
         let mut internal = tokio::spawn(internal);
         let ended = tokio::select! {
@@ -120,14 +145,24 @@ impl Application {
         tracing::info!(sockets = hub.socket_count(), "stopping");
         health.drain();
         upkeep.abort();
+        webhooks.hold();
+        fresh.inspect(tokio::task::JoinHandle::abort);
+        let mut hurry = pin!(hurry);
+        let mut hurried = false;
         if ended.is_none() {
-            let hurry = pin!(hurry);
             tokio::select! {
-                () = drain(&settings, &hub, &health, &public_handle, public_listener) => {}
-                () = hurry => tracing::warn!("told again to stop: not waiting for sockets and requests"),
+                () = drain(&settings, &hub, &health, &public_handle, &listeners) => {}
+                () = &mut hurry => {
+                    tracing::warn!("told again to stop: not waiting for sockets and requests");
+                    hurried = true;
+                }
             }
         }
         tokio::join!(public_handle.stop(false), internal_handle.stop(false));
+        match hurried {
+            false => tokio::select! { () = webhooks.stop() => {}, () = hurry => {} },
+            true => drop(tokio::time::timeout(HURRIED_PATIENCE, webhooks.stop()).await),
+        }
         database.close().await;
         tracing::info!("stopped");
         match ended {
@@ -137,42 +172,37 @@ impl Application {
     }
 
     fn serve_public(&self) -> anyhow::Result<(Server, ServerHandle)> {
-        let (hub, api, health, demo) = (self.hub.clone(), self.api.clone(), self.health.clone(), self.demo.clone());
-        let http = self.settings.http.clone();
-        let builder = self.builder(workers(&self.settings)).max_concurrent_connections(http.connections_per_worker_max);
-        let server = builder.listen("public", self.public.try_clone()?, move || {
-            let demo = demo.clone();
-            let app = App::new()
-                .app_data(web::Data::new(api.clone()))
-                .configure(move |config| match demo {
-                    Some(demo) => {
-                        config.app_data(web::Data::new(demo)).configure(page::routes).configure(demo::routes);
-                    }
-                    None => {
-                        config.route("/demo/{rest}", web::to(demo::refused));
-                    }
-                })
-                .configure(api::routes);
-            let rest = map_config(app, |()| AppConfig::default());
-            let front = Front { api: api.clone(), health: health.clone(), rest };
-            // On the worker's own thread: the shard is that thread's.
-            let upgrade = hub.shard().upgrade();
-            HttpService::build()
-                .keep_alive(Duration::from_secs(http.keep_alive_seconds))
-                .client_request_timeout(Duration::from_secs(http.header_timeout_seconds))
-                .tcp_nodelay(true)
-                .upgrade(upgrade)
-                .finish(front)
-                .tcp()
-        })?;
-        let server = server.run();
+        let Settings { http, tls, .. } = &self.settings;
+        let public = Public {
+            hub: self.hub.clone(),
+            api: self.api.clone(),
+            health: self.health.clone(),
+            demo: self.demo.clone(),
+            http: http.clone(),
+            stall_timeout: Duration::from_secs(self.settings.socket.stall_timeout_seconds),
+        };
+        let Listeners { public: tcp, unix, tls: tls_tcp, .. } = &*self.listeners;
+        let mut builder =
+            self.builder(workers(&self.settings)).max_concurrent_connections(http.connections_per_worker_max);
+        let services = public.clone();
+        builder = builder.listen("public", tcp.try_clone()?, move || services.tcp())?;
+        if let Some(unix) = unix {
+            let services = public.clone();
+            builder = builder.listen_uds("unix", unix.listener.try_clone()?, move || services.unix())?;
+        }
+        if let (Some(listener), Some(certificates)) = (tls_tcp, &self.certificates) {
+            let (config, timeout) = (certificates.config()?, Duration::from_secs(tls.handshake_timeout_seconds));
+            let tls = move || public.tls(Arc::clone(&config), timeout);
+            builder = builder.listen("tls", listener.try_clone()?, tls)?;
+        }
+        let server = builder.run();
         let handle = server.handle();
         Ok((server, handle))
     }
 
     fn serve_internal(&self) -> anyhow::Result<(Server, ServerHandle)> {
         let (api, health, http) = (self.api.clone(), self.health.clone(), self.settings.http.clone());
-        let server = self.builder(1).listen("internal", self.internal.try_clone()?, move || {
+        let server = self.builder(1).listen("internal", self.listeners.internal.try_clone()?, move || {
             let app = App::new()
                 .app_data(web::Data::new(api.clone()))
                 .app_data(web::Data::new(health.clone()))
@@ -212,14 +242,14 @@ pub fn check(settings: &Settings) -> Result<(), BadSetting> {
         let (key, why) = text.split_once(' ').unwrap_or((text.as_str(), ""));
         BadSetting::new(key.trim_end_matches(':'), why)
     };
+    settings.tls.certificates()?;
     api::Api::new(config, store, Apps::default()).map(drop).map_err(bad)
 }
 
 /// Signals are ours; so is the order in which things stop.
-async fn drain(settings: &Settings, hub: &Hub, health: &Health, public: &ServerHandle, listener: TcpListener) {
+async fn drain(settings: &Settings, hub: &Hub, health: &Health, public: &ServerHandle, listeners: &Listeners) {
     public.pause().await;
-    // A paused listener still queues connections that nobody will ever serve; a shut one refuses them.
-    let _ = Socket::from(listener).shutdown(std::net::Shutdown::Both);
+    listeners.shut_public();
     let over = Duration::from_secs(settings.server.drain_seconds);
     tokio::join!(hub.drain(over), health.requests_done(REQUESTS_PATIENCE));
     public.stop(true).await;
@@ -230,13 +260,4 @@ fn workers(settings: &Settings) -> usize {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         workers => workers,
     }
-}
-
-fn listen(addr: SocketAddr, backlog: u32) -> anyhow::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&addr.into()).with_context(|| format!("cannot listen on {addr}"))?;
-    socket.listen(i32::try_from(backlog)?).with_context(|| format!("cannot listen on {addr}"))?;
-    Ok(socket.into())
 }

@@ -1,9 +1,16 @@
 //! The command line.
 
+pub mod webhook;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+
+mod app;
+
+pub use app::{AppCommand, AppCreate, AppKeyCommand};
+use webhook::WebhookCommand;
 
 /// A self-hosted realtime hub: sockets, chat and publishing on one binary and one Postgres.
 #[derive(Debug, Parser)]
@@ -20,7 +27,7 @@ pub struct Cli {
 /// What kabar can be told to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve until SIGTERM or SIGINT.
+    /// Serve until SIGTERM or SIGINT; SIGHUP reads the apps of the configuration again.
     Serve,
     /// Bring the database's schema up to date, and stop.
     Migrate,
@@ -32,11 +39,17 @@ pub enum Command {
     },
     /// Print a user's token, for trying things out.
     Token(Token),
-    /// Make and list apps.
+    /// Make, look at and change apps; a kabar that runs serves them as they are now.
     App {
-        /// Which of both.
+        /// What to do.
         #[command(subcommand)]
         command: AppCommand,
+    },
+    /// Say who is told what happens on channels, and look after what could not be told.
+    Webhook {
+        /// Which of these.
+        #[command(subcommand)]
+        command: WebhookCommand,
     },
 }
 
@@ -67,32 +80,6 @@ pub struct Token {
     /// How long it holds: 90s, 15m, 1h or 1d; 24 hours at most.
     #[arg(long, default_value = "1h", value_parser = duration)]
     pub ttl: Duration,
-}
-
-/// `kabar app …`
-#[derive(Debug, Subcommand)]
-pub enum AppCommand {
-    /// Make an app and an API key for its backend. Secrets are shown once.
-    Create(AppCreate),
-    /// List the apps of the configuration and of the database, without secrets.
-    List,
-}
-
-/// `kabar app create …`
-#[derive(Debug, Args)]
-pub struct AppCreate {
-    /// Letters, digits, "-" and "_"; several Pusher SDKs want digits only.
-    #[arg(long)]
-    pub id: String,
-    /// Public key; made when left out.
-    #[arg(long)]
-    pub key: Option<String>,
-    /// Secret, 16 to 256 characters; made when left out.
-    #[arg(long)]
-    pub secret: Option<String>,
-    /// Let clients send client-… events.
-    #[arg(long)]
-    pub client_events: bool,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -2,6 +2,7 @@
 
 mod apps;
 mod serve;
+mod webhooks;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -9,11 +10,11 @@ use std::time::Duration;
 use anyhow::Context;
 use protocol::{AppId, UserId};
 
-use crate::cli::{AppCommand, Cli, Command, ConfigCommand, Token};
+use crate::cli::{Cli, Command, ConfigCommand, Token};
 use crate::database::Database;
 use crate::secrets;
 use crate::settings::{BadSetting, DEFAULTS, Settings};
-use crate::tenants::Tenants;
+use crate::tenants;
 
 /// The configuration is wrong: starting again will not help.
 const BAD_CONFIGURATION: u8 = 2;
@@ -39,12 +40,12 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
     }
     let settings = Settings::load(cli.config.as_deref())?;
     match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => serve::serve(settings).await,
+        Command::Serve => serve::serve(settings, cli.config).await,
         Command::Migrate => migrate(&settings).await,
         Command::Config { .. } => check(&settings),
         Command::Token(token) => print_token(&settings, &token).await,
-        Command::App { command: AppCommand::Create(app) } => apps::create(&settings, app).await,
-        Command::App { command: AppCommand::List } => apps::list(&settings).await,
+        Command::App { command } => apps::run(&settings, command).await,
+        Command::Webhook { command } => webhooks::run(&settings, command).await,
     }
 }
 
@@ -68,7 +69,7 @@ async fn print_token(settings: &Settings, token: &Token) -> anyhow::Result<()> {
     let kept = secrets::of(settings)?;
     let app = match &token.app {
         Some(id) => AppId::try_from(id.as_str()).context("--app")?,
-        None => match Tenants::new(settings, &kept)?.configured() {
+        None => match tenants::configured(settings, &kept)?.as_slice() {
             [app] => app.id.clone(),
             _ => anyhow::bail!("--app is needed: the configuration does not have exactly one app"),
         },

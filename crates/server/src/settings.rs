@@ -4,16 +4,23 @@
 //! is unknown or bad is a [`BadSetting`], one line that names it and never repeats a secret.
 
 mod check;
+mod listen;
+mod policy;
 mod sources;
+mod webhooks;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use serde::Deserialize;
 
+pub use listen::Tls;
+pub(crate) use policy::{changed, parse};
 pub use sources::DEFAULTS;
+pub use webhooks::{Webhook, Webhooks};
 
 /// One line that says which key is wrong and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +45,7 @@ impl BadSetting {
 pub struct Settings {
     pub demo: bool,
     pub server: Server,
+    pub tls: Tls,
     pub database: Database,
     #[serde(default)]
     pub apps: Vec<App>,
@@ -46,7 +54,10 @@ pub struct Settings {
     pub history: History,
     pub chat: Chat,
     pub http: Http,
+    pub webhooks: Webhooks,
     pub log: Log,
+    #[serde(skip)]
+    read: sources::Read,
 }
 
 /// `[server]`
@@ -59,6 +70,11 @@ pub struct Server {
     pub workers: usize,
     pub backlog: u32,
     pub drain_seconds: u64,
+    #[serde(default)]
+    pub unix_socket: Option<PathBuf>,
+    pub unix_socket_mode: String,
+    #[serde(default)]
+    pub trusted_proxies: Vec<String>,
 }
 
 /// `[database]`
@@ -82,15 +98,15 @@ pub struct App {
     pub key: String,
     pub secret: SecretString,
     #[serde(default)]
-    pub client_events: bool,
-    #[serde(default = "yes")]
-    pub protected_channels: bool,
+    pub previous_secret: Option<SecretString>,
+    #[serde(default, deserialize_with = "sources::time")]
+    pub previous_secret_until: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub policy: protocol::Policy,
     #[serde(default)]
     pub api_keys: Vec<SecretString>,
-}
-
-fn yes() -> bool {
-    true
+    #[serde(default)]
+    pub webhooks: Vec<Webhook>,
 }
 
 /// An algorithm with public keys.
@@ -147,6 +163,8 @@ pub struct Socket {
     pub frame_timeout_seconds: u64,
     pub queue_bytes_max: usize,
     pub stall_timeout_seconds: u64,
+    pub session_timeout_seconds: u64,
+    pub session_heartbeat_seconds: u64,
     pub inbox_bytes_max: usize,
     pub send_buffer_bytes: usize,
     pub channels_per_socket_max: usize,
@@ -240,6 +258,11 @@ impl Settings {
         Ok(settings)
     }
 
+    /// The keys other than those of apps that `other` has another value for: what only a restart can change.
+    pub fn needs_restart(&self, other: &Self) -> Vec<String> {
+        self.read.differs(&other.read)
+    }
+
     /// Whether the private Postgres is asked for.
     pub fn is_embedded(&self) -> bool {
         secrecy::ExposeSecret::expose_secret(&self.database.url) == "embedded"
@@ -256,6 +279,8 @@ impl Settings {
             frame_timeout: Duration::from_secs(socket.frame_timeout_seconds),
             queue_bytes_max: socket.queue_bytes_max,
             stall_timeout: Duration::from_secs(socket.stall_timeout_seconds),
+            session_timeout: Duration::from_secs(socket.session_timeout_seconds),
+            session_heartbeat: Duration::from_secs(socket.session_heartbeat_seconds),
             inbox_bytes_max: socket.inbox_bytes_max,
             send_buffer_bytes: socket.send_buffer_bytes,
             channels_per_socket_max: socket.channels_per_socket_max,
@@ -274,6 +299,7 @@ impl Settings {
             replay_messages_max: self.history.replay_messages_max,
             journal_queue_max: self.history.journal_queue_max,
             token_in_query: self.auth.token_in_query,
+            trusted_proxies: self.server.parse_trusted_proxies().expect("settings are checked"),
         }
     }
 

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use hub::Apps;
 use store::Store;
 
 use crate::demo;
 use crate::health::Health;
 use crate::tenants::Tenants;
 
-/// How often the apps of the database are read again.
+/// How often the apps of the database are read again, should nobody have said that they changed.
 const REFRESH_EVERY: Duration = Duration::from_secs(10);
 const RETRY_FIRST: Duration = Duration::from_millis(200);
 const RETRY_LAST: Duration = Duration::from_secs(5);
@@ -18,12 +17,8 @@ const RETRY_LAST: Duration = Duration::from_secs(5);
 pub(crate) struct Upkeep {
     /// Where the truth is.
     pub(crate) store: Store,
-    /// The apps of the configuration.
+    /// The apps that are served.
     pub(crate) tenants: Tenants,
-    /// The registry that the hub and the api read.
-    pub(crate) apps: Apps,
-    /// Takes the API keys.
-    pub(crate) api: api::Api,
     /// Is told when everything is there.
     pub(crate) health: Health,
     /// Whether demo users are wanted.
@@ -44,9 +39,10 @@ impl Upkeep {
             retry = (retry * 2).min(RETRY_LAST);
         }
         self.health.prepared();
-        tracing::info!(apps = self.apps.all().len(), "ready");
+        tracing::info!(apps = self.tenants.count(), "ready");
+        let mut changes = self.store.listen(store::apps::CHANGED);
         loop {
-            tokio::time::sleep(REFRESH_EVERY).await;
+            changes.wait(REFRESH_EVERY).await;
             if let Err(error) = self.refresh().await {
                 tracing::debug!(%error, "the apps of the database could not be read; those known are served");
             }
@@ -58,14 +54,13 @@ impl Upkeep {
         if self.demo
             && let Some(app) = self.tenants.first()
         {
-            demo::seed(&self.store, &app.id).await?;
+            demo::seed(&self.store, &app).await?;
         }
         Ok(self.refresh().await?)
     }
 
     async fn refresh(&self) -> Result<(), store::Error> {
-        let rows = self.store.run(store::apps::list).await?;
-        self.tenants.serve(rows, &self.apps, &self.api);
+        self.tenants.replace_stored(self.store.run(store::apps::list).await?);
         Ok(())
     }
 }

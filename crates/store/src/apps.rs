@@ -1,13 +1,25 @@
 //! Apps that were made at run time; those of the configuration file have no row.
 
+use std::fmt;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
-use protocol::{AppId, AppKey};
+use protocol::{AppId, AppKey, Policy};
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::schema::{app_api_keys, apps};
 use crate::{Error, PgConnection};
+
+mod change;
+
+pub use change::{ChangeError, add_api_key, delete, remove_api_key, rotate_secret, update_policy};
+
+/// Notified whenever an app or an API key was made, changed or deleted; for [`crate::Store::listen`].
+pub const CHANGED: &str = "kabar_apps";
 
 /// SHA-256 of an API key: all that is stored of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -20,6 +32,13 @@ impl ApiKeyHash {
     }
 }
 
+/// Its first six bytes in hexadecimal: enough to tell the keys of an app apart, nothing to guess a key from.
+impl fmt::Display for ApiKeyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0[..6].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 /// A stored app.
 #[derive(Clone, Debug)]
 pub struct AppRow {
@@ -29,16 +48,35 @@ pub struct AppRow {
     pub key: AppKey,
     /// Signs and checks channel auth, sign-in and HTTP requests.
     pub secret: SecretString,
-    /// Whether clients may send `client-…` events.
-    pub client_events: bool,
-    /// Whether `user-…` and `chat-…` are protected.
-    pub protected_channels: bool,
+    /// The secret before a rotation, and until when it is taken as well.
+    pub previous: Option<(SecretString, DateTime<Utc>)>,
+    /// What it may do, and how much.
+    pub policy: Policy,
     /// Of the keys for the internal API.
     pub api_keys: Vec<ApiKeyHash>,
 }
 
 /// An app to be made: an [`AppRow`] before it is one.
 pub type NewApp = AppRow;
+
+/// A stored app whose policy this version cannot read; a newer one may have written it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the policy of the app {id} cannot be read: {why}")]
+pub struct Unreadable {
+    /// Of the app.
+    pub id: AppId,
+    /// Names the key.
+    pub why: String,
+}
+
+/// Every stored app.
+#[derive(Clone, Debug, Default)]
+pub struct Listed {
+    /// By id.
+    pub apps: Vec<AppRow>,
+    /// Left out of `apps`, so that one bad row does not take the others down.
+    pub unreadable: Vec<Unreadable>,
+}
 
 /// Why an app was not made.
 #[derive(Debug, thiserror::Error)]
@@ -61,44 +99,48 @@ impl From<DieselError> for CreateError {
 }
 
 /// Every app, by id.
-pub fn list(conn: &mut PgConnection) -> Result<Vec<AppRow>, Error> {
-    let rows: Vec<Row> = apps::table.order(apps::id).select(Row::as_select()).load(conn)?;
-    let keys: Vec<(AppId, Vec<u8>)> = app_api_keys::table
-        .order((app_api_keys::created_at, app_api_keys::hash))
-        .select((app_api_keys::app_id, app_api_keys::hash))
-        .load(conn)?;
-    Ok(rows
-        .into_iter()
-        .map(|row| {
-            let of_row = keys.iter().filter(|(app, _)| *app == row.id);
-            let hashes = of_row.filter_map(|(_, hash)| stored_hash(hash)).collect();
-            row.with_keys(hashes)
-        })
-        .collect())
+pub fn list(conn: &mut PgConnection) -> Result<Listed, Error> {
+    let (rows, keys) = crate::transaction::snapshot(conn, |conn| {
+        let rows: Vec<Row> = apps::table.order(apps::id).select(Row::as_select()).load(conn)?;
+        let keys: Vec<(AppId, Vec<u8>)> = app_api_keys::table
+            .order((app_api_keys::created_at, app_api_keys::hash))
+            .select((app_api_keys::app_id, app_api_keys::hash))
+            .load(conn)?;
+        Ok((rows, keys))
+    })?;
+    let mut listed = Listed::default();
+    for row in rows {
+        let of_row = keys.iter().filter(|(app, _)| *app == row.id);
+        let hashes = of_row.filter_map(|(_, hash)| stored_hash(hash)).collect();
+        match row.with_keys(hashes) {
+            Ok(app) => listed.apps.push(app),
+            Err(unreadable) => listed.unreadable.push(unreadable),
+        }
+    }
+    Ok(listed)
 }
 
-/// Makes an app with its API keys, or nothing at all.
+/// Makes an app with its API keys, or nothing at all. A previous secret is not stored: there was none.
 pub fn create(conn: &mut PgConnection, app: &NewApp) -> Result<AppRow, CreateError> {
     conn.transaction(|conn| {
-        let row = Row {
-            id: app.id.clone(),
-            key: app.key.clone(),
-            secret: app.secret.expose_secret().to_owned(),
-            client_events: app.client_events,
-            protected_channels: app.protected_channels,
-        };
-        diesel::insert_into(apps::table).values(&row).execute(conn)?;
+        let row = (
+            apps::id.eq(&app.id),
+            apps::key.eq(&app.key),
+            apps::secret.eq(app.secret.expose_secret()),
+            apps::policy.eq(written(&app.policy)?),
+        );
+        diesel::insert_into(apps::table).values(row).execute(conn)?;
         let keys: Vec<_> = app
             .api_keys
             .iter()
             .map(|hash| (app_api_keys::app_id.eq(&app.id), app_api_keys::hash.eq(hash.0.as_slice())))
             .collect();
         diesel::insert_into(app_api_keys::table).values(keys).execute(conn)?;
-        Ok(app.clone())
+        Ok(AppRow { previous: None, ..app.clone() })
     })
 }
 
-/// The app that an API key belongs to.
+/// The app that an API key belongs to. One whose policy cannot be read is none, and is logged.
 pub fn by_api_key(conn: &mut PgConnection, hash: &ApiKeyHash) -> Result<Option<AppRow>, Error> {
     let row: Option<Row> = app_api_keys::table
         .inner_join(apps::table)
@@ -112,30 +154,41 @@ pub fn by_api_key(conn: &mut PgConnection, hash: &ApiKeyHash) -> Result<Option<A
         .order((app_api_keys::created_at, app_api_keys::hash))
         .select(app_api_keys::hash)
         .load(conn)?;
-    Ok(Some(row.with_keys(keys.iter().filter_map(|hash| stored_hash(hash)).collect())))
+    let app = row.with_keys(keys.iter().filter_map(|hash| stored_hash(hash)).collect());
+    Ok(app.inspect_err(|unreadable| tracing::error!(app.id = %unreadable.id, "{unreadable}")).ok())
 }
 
-#[derive(Queryable, Selectable, Insertable)]
+#[derive(Queryable, Selectable)]
 #[diesel(table_name = apps, check_for_backend(diesel::pg::Pg))]
 struct Row {
     id: AppId,
     key: AppKey,
     secret: String,
-    client_events: bool,
-    protected_channels: bool,
+    previous_secret: Option<String>,
+    previous_secret_until: Option<DateTime<Utc>>,
+    policy: Value,
 }
 
 impl Row {
-    fn with_keys(self, api_keys: Vec<ApiKeyHash>) -> AppRow {
-        AppRow {
-            id: self.id,
-            key: self.key,
-            secret: self.secret.into(),
-            client_events: self.client_events,
-            protected_channels: self.protected_channels,
-            api_keys,
-        }
+    fn with_keys(self, api_keys: Vec<ApiKeyHash>) -> Result<AppRow, Unreadable> {
+        let policy = read(self.policy).map_err(|why| Unreadable { id: self.id.clone(), why })?;
+        let previous = self.previous_secret.map(SecretString::from).zip(self.previous_secret_until);
+        Ok(AppRow { id: self.id, key: self.key, secret: self.secret.into(), previous, policy, api_keys })
     }
+}
+
+fn read(policy: Value) -> Result<Policy, String> {
+    serde_path_to_error::deserialize(policy).map_err(|error| error.to_string())
+}
+
+fn written(policy: &Policy) -> Result<Value, Error> {
+    serde_json::to_value(policy).map_err(|error| Error::Query(error.into()))
+}
+
+/// How far ahead a secret's end may lie: what neither Postgres nor the clock can hold is cut to it.
+fn overlap(overlap: Duration) -> TimeDelta {
+    const LONGEST: TimeDelta = TimeDelta::days(36_500);
+    TimeDelta::from_std(overlap).unwrap_or(LONGEST).min(LONGEST)
 }
 
 /// The table's CHECK keeps other lengths out.

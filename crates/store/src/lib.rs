@@ -8,6 +8,7 @@ pub mod chat;
 mod conninfo;
 pub mod embedded;
 mod error;
+mod listener;
 mod pool;
 pub mod rooms;
 mod schema;
@@ -15,6 +16,7 @@ mod store;
 pub mod tickets;
 mod transaction;
 pub mod users;
+pub mod webhooks;
 
 // Linked for libpq alone, which is built into the binary with them: no system libpq, and sslmode=require works.
 use openssl_sys as _;
@@ -23,4 +25,5 @@ use pq_sys as _;
 /// A connection inside [`Store::run`]; callers pass it on to the verbs.
 pub use diesel::PgConnection;
 pub use error::Error;
+pub use listener::Listener;
 pub use store::{Config, Store};

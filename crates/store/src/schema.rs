@@ -5,9 +5,11 @@ diesel::table! {
         id -> Text,
         key -> Text,
         secret -> Text,
-        client_events -> Bool,
-        protected_channels -> Bool,
         created_at -> Timestamptz,
+        policy -> Jsonb,
+        previous_secret -> Nullable<Text>,
+        previous_secret_until -> Nullable<Timestamptz>,
+        updated_at -> Timestamptz,
     }
 }
 
@@ -93,7 +95,50 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    webhook_endpoints (app_id, id) {
+        app_id -> Text,
+        id -> Uuid,
+        url -> Text,
+        events -> Array<Text>,
+        channel_prefix -> Nullable<Text>,
+        headers -> Jsonb,
+        batching -> Bool,
+        enabled -> Bool,
+        configured -> Bool,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    webhook_deliveries (app_id, id) {
+        app_id -> Text,
+        id -> Uuid,
+        seq -> Int8,
+        endpoint_id -> Uuid,
+        order_key -> Text,
+        body -> Text,
+        state -> Text,
+        attempts -> Int4,
+        next_attempt_at -> Timestamptz,
+        lease -> Nullable<Uuid>,
+        first_attempt_at -> Nullable<Timestamptz>,
+        last_error -> Nullable<Text>,
+        dead_at -> Nullable<Timestamptz>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    webhook_occupancy (app_id, channel, user_id) {
+        app_id -> Text,
+        channel -> Text,
+        user_id -> Text,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(users, rooms, members, messages);
 
 diesel::joinable!(app_api_keys -> apps (app_id));
 diesel::allow_tables_to_appear_in_same_query!(app_api_keys, apps);
+diesel::allow_tables_to_appear_in_same_query!(webhook_endpoints, webhook_deliveries);

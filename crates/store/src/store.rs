@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::pool::{Pool, Settings};
-use crate::{Error, PgConnection};
+use crate::{Error, Listener, PgConnection};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations");
 
@@ -129,6 +129,11 @@ impl Store {
                 Err(error) => Err(Error::Unavailable(error.into()).into()),
             },
         }
+    }
+
+    /// Listens for notifications on a channel, on a connection of its own that is made when it is first waited for.
+    pub fn listen(&self, channel: &'static str) -> Listener {
+        Listener::new(self.inner.settings.clone(), channel)
     }
 
     /// Whether the database answers.

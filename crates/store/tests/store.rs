@@ -1,6 +1,8 @@
 //! The store's behaviour on a real Postgres.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+#[path = "store/apps.rs"]
+mod apps;
 #[path = "store/chat.rs"]
 mod chat;
 #[path = "store/embedded.rs"]
@@ -15,3 +17,5 @@ mod rooms;
 mod schema;
 #[path = "store/support.rs"]
 mod support;
+#[path = "store/webhooks.rs"]
+mod webhooks;

@@ -133,7 +133,7 @@ impl State {
         let disabled: Vec<u32> =
             self.sockets.iter().filter(|(_, socket)| is_disabled(socket)).map(|(slot, _)| slot as u32).collect();
         for slot in disabled {
-            self.refuse(slot, CloseCode::DISABLED);
+            self.refuse(slot, CloseCode::DISABLED_APP);
         }
     }
 

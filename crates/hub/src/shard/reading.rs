@@ -1,14 +1,12 @@
 //! From a peer's bytes to what they ask for.
 
-use std::net::Shutdown;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use protocol::frame::{self, ClientEvent, ClientFrame};
 use protocol::publish::EVENT_NAME_CHARS_MAX;
 use protocol::{Channel, ChannelKind, CloseCode};
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::ReadBuf;
 
 use super::State;
 use crate::Observed;
@@ -37,8 +35,8 @@ impl State {
             let socket = self.socket(slot);
             match socket.phase {
                 Phase::Gone => return Poll::Ready(None),
-                Phase::Closing { linger } if socket.queue.is_empty() => {
-                    let _ = socket2::SockRef::from(&socket.io).shutdown(Shutdown::Write);
+                Phase::Closing { linger } if socket.queue.is_empty() && socket.blocked_since.is_none() => {
+                    socket.io.shut_down_writing();
                     if !linger {
                         return Poll::Ready(None);
                     }
@@ -86,7 +84,7 @@ impl State {
         let mut buffer = std::mem::take(&mut self.read_buffer);
         let mut read = ReadBuf::new(&mut buffer);
         let socket = self.socket(slot);
-        let polled = Pin::new(&mut socket.io).poll_read(cx, &mut read);
+        let polled = socket.io.poll_read(cx, &mut read);
         let len = read.filled().len();
         let polled = match polled {
             Poll::Pending => Poll::Pending,

@@ -286,21 +286,24 @@ fn unmask(bytes: &mut [u8], mut mask: [u8; 4], phase: usize) {
     }
 }
 
-/// For fuzzing: feeds the bytes in pieces of the given length, gives how many messages came out.
-pub fn fuzz(bytes: &[u8], piece: usize) -> usize {
-    let limits = Limits { message_bytes_max: 4096, fragments_max: 16 };
-    let (mut decoder, mut messages) = (Decoder::default(), 0);
+/// For fuzzing: feeds the bytes in pieces of the given length; what came out, and the close code that ended it.
+pub fn fuzz(bytes: &[u8], piece: usize) -> (Vec<String>, Option<u16>) {
+    decode(bytes, piece, Limits { message_bytes_max: 4096, fragments_max: 16 })
+}
+
+fn decode(bytes: &[u8], piece: usize, limits: Limits) -> (Vec<String>, Option<u16>) {
+    let (mut decoder, mut out) = (Decoder::default(), Vec::new());
     for piece in bytes.to_vec().chunks_mut(piece.max(1)) {
         let mut input = piece;
         loop {
             match decoder.next(&mut input, limits) {
-                Ok(Some(_)) => messages += 1,
+                Ok(Some(incoming)) => out.push(format!("{incoming:?}")),
                 Ok(None) => break,
-                Err(_) => return messages,
+                Err(close) => return (out, Some(close.code)),
             }
         }
     }
-    messages
+    (out, None)
 }
 
 #[cfg(test)]

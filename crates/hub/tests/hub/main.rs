@@ -3,7 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that unwraps nothing has failed, which is what it is for")]
 
 mod channels;
+mod fallback;
 mod faults;
+mod limits;
 mod order;
+mod policy;
+mod recovery;
 mod sign_in;
 mod support;
+mod told;

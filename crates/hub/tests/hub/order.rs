@@ -108,3 +108,78 @@ async fn a_drain_tells_everybody_to_come_back() {
     drain.await.unwrap();
     assert_eq!(node.hub.socket_count(), 0);
 }
+
+#[tokio::test]
+async fn a_drain_is_spread_evenly_over_its_time() {
+    const SOCKETS: usize = 400;
+    let node = Node::start();
+    let closed = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let mut tasks = Vec::new();
+    for _ in 0..SOCKETS {
+        let (mut socket, closed) = (node.connect().await, Arc::clone(&closed));
+        tasks.push(tokio::spawn(async move {
+            let code = socket.expect_close().await;
+            closed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            code
+        }));
+    }
+    let (over, started) = (Duration::from_secs(2), std::time::Instant::now());
+    let hub = node.hub.clone();
+    let drain = tokio::spawn(async move { hub.drain(over).await });
+    // What had been closed by each quarter of the time. Both shards close their own half in random order.
+    let mut quarters = Vec::new();
+    for quarter in 1..=3 {
+        tokio::time::sleep_until((started + over * quarter / 4).into()).await;
+        quarters.push(closed.load(std::sync::atomic::Ordering::Relaxed));
+    }
+    for task in tasks {
+        assert_eq!(task.await.unwrap(), 4200);
+    }
+    drain.await.unwrap();
+    for (quarter, closed) in (1..).zip(quarters) {
+        let even = SOCKETS * quarter / 4;
+        assert!(closed.abs_diff(even) < SOCKETS / 5, "{closed} after quarter {quarter}");
+    }
+}
+
+#[tokio::test]
+async fn one_of_a_thousand_that_stops_reading_costs_the_others_nothing() {
+    const READERS: usize = 999;
+    let config = Config { queue_bytes_max: 64 * 1024, send_buffer_bytes: 8 * 1024, ..Config::default() };
+    let node = Node::start_with(config);
+    let mut stalled = RawSocket::upgraded(node.addr, &path("")).await;
+    stalled.write(&masked_frame(0x81, br#"{"event":"pusher:subscribe","data":{"channel":"flood"}}"#)).await;
+    stalled.read_frame().await;
+    stalled.read_frame().await;
+    let got = Arc::new(tokio::sync::Semaphore::new(0));
+    let mut readers = tokio::task::JoinSet::new();
+    for _ in 0..READERS {
+        let (mut socket, got) = (node.connect().await, Arc::clone(&got));
+        socket.subscribe("flood").await;
+        readers.spawn(async move {
+            for number in 0.. {
+                let event = socket.next().await;
+                if event.event == "end" {
+                    break;
+                }
+                assert_eq!(event.data[0], number);
+                got.add_permits(1);
+            }
+            socket.expect_quiet().await;
+        });
+    }
+    let everybody = u32::try_from(READERS).unwrap();
+    for number in 0.. {
+        assert!(number < 2000, "the stalled reader is still subscribed");
+        node.publish("flood", "n", &json!([number, "x".repeat(8 * 1024)]).to_string());
+        got.acquire_many(everybody).await.unwrap().forget();
+        if node.hub.subscription_count(&app_id(), &channel_named("flood")) == READERS {
+            break;
+        }
+    }
+    node.publish("flood", "end", "");
+    while let Some(reader) = readers.join_next().await {
+        reader.unwrap();
+    }
+    assert_eq!(stalled.read_close().await, 4100);
+}

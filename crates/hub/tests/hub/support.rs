@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
-use actix_http::{HttpService, Response};
-use hub::{Answer, Apps, Config, Gate, Hub, Publication, Refused, SignedIn};
-use protocol::{App, AppId, Channel, Protected, UserId};
+use actix_http::body::{BodyStream, to_bytes};
+use actix_http::{HttpService, Request};
+use hub::{Answer, Apps, Config, Gate, Hub, Observed, Observer, Publication, Refused, SignedIn};
+use protocol::{App, AppId, Channel, Policy, Protected, UserId};
 use testkit::Socket;
 
 pub(crate) const KEY: &str = "278d425bdf160c739803";
@@ -74,11 +75,14 @@ impl Node {
     }
 
     pub(crate) fn start_with(config: Config) -> Self {
-        let app = |id: &str, key: &str| App::new(id.try_into().unwrap(), key.try_into().unwrap(), SECRET).unwrap();
-        let mut first = app("1", KEY);
-        first.policy.client_events = true;
+        Self::start_as(config, Policy { client_events: true, ..Policy::default() })
+    }
+
+    /// A node whose first app has this policy.
+    pub(crate) fn start_as(config: Config, policy: Policy) -> Self {
+        let first = app("1", KEY, policy);
         let members = Members::default();
-        let apps = Apps::new(vec![first, app("2", "other-key")]);
+        let apps = Apps::new(vec![first, app("2", "other-key", Policy::default())]);
         let hub = Hub::new(config, apps, Arc::new(members.clone()));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let addr = listener.local_addr().unwrap();
@@ -90,8 +94,17 @@ impl Node {
                     .workers(2)
                     .disable_signals()
                     .listen("public", listener, move || {
-                        let not_found = |_| async { Ok::<_, std::convert::Infallible>(Response::not_found()) };
-                        HttpService::build().upgrade(shared.shard().upgrade()).finish(not_found).tcp()
+                        let shard = shared.shard();
+                        let upgrade = shard.upgrade();
+                        let fallback = move |mut request: Request| {
+                            let shard = shard.clone();
+                            async move {
+                                let body = to_bytes(BodyStream::new(request.take_payload())).await.unwrap();
+                                Ok::<_, std::convert::Infallible>(shard.fallback(request.head(), body).await)
+                            }
+                        };
+                        let http = HttpService::build().h1_allow_half_closed(false).upgrade(upgrade);
+                        http.finish(fallback).tcp()
                     })
                     .unwrap()
                     .run();
@@ -100,6 +113,15 @@ impl Node {
             });
         });
         Self { hub, addr, members, server: handle.recv().unwrap(), thread: Some(thread) }
+    }
+
+    /// A node whose only app has this policy.
+    pub(crate) fn with_policy(config: Config, policy: Policy) -> Self {
+        let node = Self::start_with(config);
+        let mut app = App::new("1".try_into().unwrap(), KEY.try_into().unwrap(), SECRET).unwrap();
+        app.policy = policy;
+        node.hub.apps().replace(vec![app]);
+        node
     }
 
     pub(crate) async fn connect(&self) -> Socket {
@@ -124,6 +146,42 @@ impl Drop for Node {
     fn drop(&mut self) {
         drop(self.server.stop(false));
         let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// An app with the tests' secret.
+pub(crate) fn app(id: &str, key: &str, policy: Policy) -> App {
+    let app = App::new(id.try_into().unwrap(), key.try_into().unwrap(), SECRET).unwrap();
+    App { policy, ..app }
+}
+
+/// Writes down what the hub tells.
+#[derive(Default)]
+pub(crate) struct Recorder(Mutex<Vec<String>>);
+
+impl Recorder {
+    /// What was told since the last call, in order.
+    pub(crate) fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+impl Observer for Recorder {
+    fn wants(&self, app: &AppId) -> bool {
+        *app == app_id()
+    }
+
+    fn observe(&self, _: &AppId, event: Observed<'_>) {
+        let told = match event {
+            Observed::Occupied { channel } => format!("occupied {channel}"),
+            Observed::Vacated { channel } => format!("vacated {channel}"),
+            Observed::MemberAdded { channel, user } => format!("added {channel} {user}"),
+            Observed::MemberRemoved { channel, user } => format!("removed {channel} {user}"),
+            Observed::ClientEvent { channel, event, data, user, .. } => format!("{event} {channel} {data} {user:?}"),
+            Observed::CacheMiss { channel } => format!("miss {channel}"),
+            Observed::SubscriptionCount { channel, count } => format!("count {channel} {count}"),
+        };
+        self.0.lock().unwrap().push(told);
     }
 }
 

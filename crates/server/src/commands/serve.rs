@@ -1,4 +1,6 @@
-//! `kabar serve`: until a signal says stop.
+//! `kabar serve`: until a signal says stop; SIGHUP reads the configuration again.
+
+use std::path::PathBuf;
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -7,15 +9,21 @@ use tokio::sync::watch;
 use crate::settings::Settings;
 use crate::{Application, logging, page};
 
-/// Serves until SIGTERM or SIGINT; a second one stops at once. Prints both addresses on standard output.
-pub(super) async fn serve(settings: Settings) -> anyhow::Result<()> {
+/// Serves until SIGTERM or SIGINT; a second one stops at once. SIGHUP reads `file` again for its apps. Prints both
+/// addresses on standard output.
+pub(super) async fn serve(settings: Settings, file: Option<PathBuf>) -> anyhow::Result<()> {
     logging::start(&settings.log);
     let mut signals = Signals::new().context("signals")?;
+    let mut hangup = signal(SignalKind::hangup()).context("signals")?;
     let demo = settings.demo;
     let application = Application::build(settings).await?;
     let (public, internal) = (application.public_addr()?, application.internal_addr()?);
     println!("listening on http://{public}");
     println!("internal on http://{internal}");
+    if let Some(tls) = application.tls_addr()? {
+        println!("tls on https://{tls}");
+        tracing::info!(tls.listen = %tls, "listening on https://{tls}");
+    }
     tracing::info!(server.public = %public, server.internal = %internal, "listening on http://{public}");
     if demo {
         if !public.ip().is_loopback() {
@@ -26,6 +34,12 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<()> {
             false => println!("demo page without pusher-js: run `npm ci` in crates/server/page and build again"),
         }
     }
+    let reload = application.reload();
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            reload.run(file.clone());
+        }
+    });
     let (told, times) = watch::channel(0_u8);
     tokio::spawn(async move {
         loop {

@@ -6,14 +6,23 @@ use std::fmt::Display;
 use protocol::{AppId, AppKey};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{App, Auth, BadSetting, Settings};
+use super::{App, Auth, BadSetting, Settings, policy};
 
-type Checked = Result<(), BadSetting>;
+pub(super) type Checked = Result<(), BadSetting>;
 
 pub(super) fn check(settings: &Settings) -> Checked {
     ranges(settings)?;
+    settings.tls.check()?;
+    if settings.server.parse_unix_socket_mode().is_none() {
+        return Err(BadSetting::new("server.unix_socket_mode", "must be an octal number such as \"0660\""));
+    }
+    settings
+        .server
+        .parse_trusted_proxies()
+        .map_err(|error| BadSetting::new("server.trusted_proxies", error.to_string()))?;
     database(settings)?;
     apps(&settings.apps)?;
+    settings.webhooks.check(&settings.apps)?;
     auth(settings)?;
     tracing_subscriber::EnvFilter::try_new(&settings.log.level)
         .map(drop)
@@ -21,10 +30,12 @@ pub(super) fn check(settings: &Settings) -> Checked {
 }
 
 fn ranges(settings: &Settings) -> Checked {
-    let Settings { server, database, auth, socket, history, chat, http, .. } = settings;
+    let Settings { server, tls, database, auth, socket, history, chat, http, .. } = settings;
     within("server.workers", server.workers, 0, 1024)?;
     within("server.backlog", server.backlog, 16, 65_535)?;
     within("server.drain_seconds", server.drain_seconds, 0, 600)?;
+    within("tls.handshake_timeout_seconds", tls.handshake_timeout_seconds, 1, 120)?;
+    within("tls.reload_seconds", tls.reload_seconds, 1, 86_400)?;
     within("database.pool_size", database.pool_size, 1, 1000)?;
     within("database.acquire_timeout_ms", database.acquire_timeout_ms, 10, 60_000)?;
     within("database.statement_timeout_ms", database.statement_timeout_ms, 10, 600_000)?;
@@ -38,6 +49,8 @@ fn ranges(settings: &Settings) -> Checked {
     within("socket.frame_timeout_seconds", socket.frame_timeout_seconds, 1, 600)?;
     within("socket.queue_bytes_max", socket.queue_bytes_max, 4096, 1_073_741_824)?;
     within("socket.stall_timeout_seconds", socket.stall_timeout_seconds, 1, 600)?;
+    within("socket.session_timeout_seconds", socket.session_timeout_seconds, 1, 120)?;
+    within("socket.session_heartbeat_seconds", socket.session_heartbeat_seconds, 1, 120)?;
     within("socket.inbox_bytes_max", socket.inbox_bytes_max, 65_536, 4_294_967_296)?;
     within("socket.send_buffer_bytes", socket.send_buffer_bytes, 4096, 16_777_216)?;
     within("socket.channels_per_socket_max", socket.channels_per_socket_max, 1, 100_000)?;
@@ -69,7 +82,7 @@ fn ranges(settings: &Settings) -> Checked {
     within("http.idempotency_seconds", http.idempotency_seconds, 1, 86_400)
 }
 
-fn within<T: PartialOrd + Display>(key: &str, value: T, min: T, max: T) -> Checked {
+pub(super) fn within<T: PartialOrd + Display>(key: &str, value: T, min: T, max: T) -> Checked {
     match value >= min && value <= max {
         true => Ok(()),
         false => Err(BadSetting::new(key, format!("must be {min} to {max}, not {value}"))),
@@ -100,6 +113,19 @@ fn apps(apps: &[App]) -> Checked {
             return Err(BadSetting::new(key(name), error.to_string()));
         }
         secret(&key("secret"), &app.secret, 16, 256)?;
+        if let Some(previous) = &app.previous_secret {
+            secret(&key("previous_secret"), previous, 16, 256)?;
+        }
+        match (&app.previous_secret, app.previous_secret_until) {
+            (Some(_), None) => {
+                return Err(BadSetting::new(key("previous_secret_until"), "must be set with previous_secret"));
+            }
+            (None, Some(_)) => {
+                return Err(BadSetting::new(key("previous_secret"), "must be set with previous_secret_until"));
+            }
+            _ => {}
+        }
+        policy::check(&key("policy."), &app.policy)?;
         for api_key in &app.api_keys {
             secret(&key("api_keys"), api_key, 16, 256)?;
         }

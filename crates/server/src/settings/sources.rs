@@ -1,11 +1,14 @@
 //! Defaults, file and environment become one table; the table becomes [`Settings`].
 
 use std::ffi::OsString;
+use std::fmt;
 use std::path::Path;
 
+use chrono::{DateTime, Utc};
 use figment::Figment;
 use figment::error::Kind;
 use figment::providers::Serialized;
+use serde::{Deserialize, Deserializer};
 use toml::{Table, Value};
 
 use super::{BadSetting, Settings};
@@ -16,7 +19,58 @@ pub const DEFAULTS: &str = include_str!("../../config.default.toml");
 const FILE: &str = "kabar.toml";
 const PREFIX: &str = "KABAR__";
 /// Keys without a default whose values are no strings: a variable's text is read as JSON.
-const STRUCTURED: [&str; 5] = ["apps", "api_keys", "public_keys", "client_events", "protected_channels"];
+const STRUCTURED: [&str; 9] =
+    ["apps", "api_keys", "public_keys", "policy", "trusted_proxies", "webhooks", "events", "headers", "batching"];
+
+/// What was read, to be compared with what is read later. Shows nothing of itself: there are secrets in it.
+#[derive(Clone, Default)]
+pub(super) struct Read(Table);
+
+impl fmt::Debug for Read {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Read(…)")
+    }
+}
+
+impl Read {
+    /// The keys whose values are not the same in both, other than `apps`, of which only the webhooks count.
+    pub(super) fn differs(&self, other: &Self) -> Vec<String> {
+        let mut keys = Vec::new();
+        differing("", &self.0, &other.0, &mut keys);
+        keys.retain(|key| key != "apps");
+        if self.webhooks() != other.webhooks() {
+            keys.push("apps[].webhooks".to_owned());
+        }
+        keys
+    }
+
+    /// The webhooks of each app that has any, by the app's id.
+    fn webhooks(&self) -> Vec<(Option<&Value>, &Value)> {
+        let apps = self.0.get("apps").and_then(Value::as_array);
+        apps.into_iter().flatten().filter_map(|app| Some((app.get("id"), app.get("webhooks")?))).collect()
+    }
+}
+
+fn differing(path: &str, ours: &Table, theirs: &Table, keys: &mut Vec<String>) {
+    let only_theirs = theirs.iter().filter(|(key, _)| !ours.contains_key(*key)).map(|(key, _)| key);
+    for key in ours.keys().chain(only_theirs) {
+        match (ours.get(key), theirs.get(key)) {
+            (Some(Value::Table(ours)), Some(Value::Table(theirs))) => {
+                differing(&format!("{path}{key}."), ours, theirs, keys);
+            }
+            (ours, theirs) if ours != theirs => keys.push(format!("{path}{key}")),
+            _ => {}
+        }
+    }
+}
+
+/// A time with its offset, as RFC 3339 writes it; TOML's own form without quotes is the same.
+pub(super) fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DateTime<Utc>>, D::Error> {
+    const WRONG: &str = "must be a time as in RFC 3339, such as \"2026-12-01T00:00:00Z\"";
+    let text = Option::<String>::deserialize(deserializer)?;
+    let parsed = text.map(|text| DateTime::parse_from_rfc3339(&text).map(|time| time.to_utc())).transpose();
+    parsed.map_err(|_| serde::de::Error::custom(WRONG))
+}
 
 pub(super) fn read(
     file: Option<&Path>,
@@ -38,7 +92,19 @@ pub(super) fn read(
     for (name, text) in variables {
         set(&mut table, &defaults, &name, text)?;
     }
-    Figment::from(Serialized::defaults(table)).extract().map_err(|error| bad(&error))
+    table.iter_mut().for_each(|(_, value)| write_times(value));
+    let settings: Settings = Figment::from(Serialized::defaults(&table)).extract().map_err(|error| bad(&error))?;
+    Ok(Settings { read: Read(table), ..settings })
+}
+
+/// Turns TOML's own times into text, which is what they are in the environment.
+fn write_times(value: &mut Value) {
+    match value {
+        Value::Datetime(time) => *value = Value::String(time.to_string()),
+        Value::Table(table) => table.iter_mut().for_each(|(_, value)| write_times(value)),
+        Value::Array(list) => list.iter_mut().for_each(write_times),
+        _ => {}
+    }
 }
 
 fn read_file(path: &Path) -> Result<Table, BadSetting> {
@@ -106,16 +172,20 @@ fn value_at(defaults: &Table, path: &[String], text: &str) -> Result<Value, &'st
         table = default.and_then(Value::as_table);
     }
     let named = path.last().is_some_and(|last| STRUCTURED.contains(&last.as_str()));
+    // `apps.0.policy.…`: its keys are of many types, and have no default here.
+    let in_policy = path.first().is_some_and(|first| first == "apps") && path.get(2).is_some_and(|key| key == "policy");
     match default {
         Some(Value::Integer(_)) => text.trim().parse().map(Value::Integer).map_err(|_| "must be a whole number"),
         Some(Value::Boolean(_)) => text.trim().parse().map(Value::Boolean).map_err(|_| "must be true or false"),
+        Some(Value::Array(_)) => serde_json::from_str(text).map_err(|_| "must be JSON"),
         None if named => serde_json::from_str(text).map_err(|_| "must be JSON"),
+        None if in_policy => Ok(serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))),
         _ => Ok(Value::String(text.to_owned())),
     }
 }
 
 /// Says what is wrong without repeating the value, which may be a secret.
-fn bad(error: &figment::Error) -> BadSetting {
+pub(super) fn bad(error: &figment::Error) -> BadSetting {
     let mut path = error.path.clone();
     let why = match &error.kind {
         Kind::UnknownField(field, known) => {

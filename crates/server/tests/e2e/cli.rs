@@ -7,11 +7,11 @@ use testkit::Socket;
 
 use crate::kabar::{KEY, Kabar, command, folder, run, with_app};
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-fn fails_with(output: &Output, code: i32, word: &str) {
+pub(crate) fn fails_with(output: &Output, code: i32, word: &str) {
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{said}");
     assert!(said.trim_end().lines().count() == 1 && said.contains(word), "{said:?}");

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 pub(crate) const KEY: &str = "e2e-key";
 pub(crate) const SECRET: &str = "e2e-secret-0123456789";
 pub(crate) const API_KEY: &str = "e2e-api-key-0123456789";
-const JWT_SECRET: &str = "e2e-jwt-secret-0123456789-0123456789";
+pub(crate) const JWT_SECRET: &str = "e2e-jwt-secret-0123456789-0123456789";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A folder that the private Postgres, which is another user where tests run as root, may walk through.
@@ -42,7 +42,8 @@ pub(crate) fn command(folder: &Path) -> Command {
 
 /// Adds the app `1` and the secret of tokens.
 pub(crate) fn with_app(mut command: Command) -> Command {
-    let app = json!([{"id": "1", "key": KEY, "secret": SECRET, "api_keys": [API_KEY], "client_events": true}]);
+    let policy = json!({"client_events": true});
+    let app = json!([{"id": "1", "key": KEY, "secret": SECRET, "api_keys": [API_KEY], "policy": policy}]);
     command.env("KABAR__APPS", app.to_string()).env("KABAR__AUTH__JWT_SECRET", JWT_SECRET);
     command
 }
@@ -92,7 +93,7 @@ impl Kabar {
     }
 
     /// Awaits a line that begins so; the rest of it.
-    async fn line_with(&mut self, start: &str) -> String {
+    pub(crate) async fn line_with(&mut self, start: &str) -> String {
         self.line(|line| line.strip_prefix(start).map(str::to_owned)).await
     }
 

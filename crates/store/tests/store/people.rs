@@ -1,8 +1,7 @@
-//! Users, apps and tickets.
+//! Users and tickets.
 
 use std::time::Duration;
 
-use store::apps::{self, ApiKeyHash, CreateError, NewApp};
 use store::tickets;
 use store::users::{self, NewUser};
 use tokio::task::JoinSet;
@@ -57,28 +56,4 @@ async fn a_ticket_is_good_once_for_its_app_until_it_expires() {
     let redeemed: Vec<_> = tries.join_all().await.into_iter().flatten().collect();
     assert_eq!(redeemed.len(), 1);
     assert_eq!((&redeemed[0].user, redeemed[0].user_data.as_str()), (&user("ada"), r#"{"id":"ada"}"#));
-}
-
-#[tokio::test]
-async fn an_app_is_found_by_its_api_key_and_made_once() {
-    let db = testkit::database().await;
-    let new = NewApp {
-        id: "7".try_into().unwrap(),
-        key: "key7".try_into().unwrap(),
-        secret: "secret".into(),
-        client_events: true,
-        protected_channels: true,
-        api_keys: vec![ApiKeyHash::of("k1"), ApiKeyHash::of("k2")],
-    };
-    let found = db.store.run(move |conn| {
-        apps::create(conn, &new)?;
-        assert!(matches!(apps::create(conn, &new), Err(CreateError::Taken)));
-        let same_key = NewApp { id: "8".try_into().unwrap(), ..new };
-        assert!(matches!(apps::create(conn, &same_key), Err(CreateError::Taken)));
-        assert_eq!(apps::by_api_key(conn, &ApiKeyHash::of("k3"))?.map(|app| app.id), None);
-        assert_eq!(apps::list(conn)?.len(), 1);
-        Ok::<_, CreateError>(apps::by_api_key(conn, &ApiKeyHash::of("k2"))?)
-    });
-    let found = found.await.unwrap().unwrap();
-    assert_eq!((found.id.as_str(), found.client_events, found.api_keys.len()), ("7", true, 2));
 }

@@ -25,18 +25,7 @@ fn client_frame(first: u8, payload: &[u8]) -> Vec<u8> {
 
 /// What comes out when the bytes arrive in pieces; the error ends it.
 fn decode(bytes: &[u8], piece: usize) -> (Vec<String>, Option<u16>) {
-    let (mut decoder, mut out) = (Decoder::default(), Vec::new());
-    for piece in bytes.to_vec().chunks_mut(piece) {
-        let mut input = piece;
-        loop {
-            match decoder.next(&mut input, LIMITS) {
-                Ok(Some(incoming)) => out.push(format!("{incoming:?}")),
-                Ok(None) => break,
-                Err(close) => return (out, Some(close.code)),
-            }
-        }
-    }
-    (out, None)
+    super::decode(bytes, piece, LIMITS)
 }
 
 #[test]
