@@ -8,6 +8,7 @@
 //! error     the one table of errors               announce  what happened → channel and event
 //! signed    Pusher's HTTP API, past actix-web
 //! typing, unread   what is told by timers         openapi   the description, made from the handlers
+//! journal   what durable channels said, in the store
 //! ```
 
 mod announce;
@@ -19,6 +20,7 @@ mod config;
 mod error;
 mod gate;
 mod headers;
+mod journal;
 mod members;
 mod openapi;
 mod order;
@@ -31,5 +33,6 @@ mod unread;
 pub use api::Api;
 pub use auth::{InvalidAuth, MintError, MintFor, Minted, mint};
 pub use config::{Auth, Config, Keys, PublicAlgorithm, PublicKey};
+pub use journal::PgJournal;
 pub use openapi::{internal_openapi, openapi};
 pub use routes::{internal_routes, routes};

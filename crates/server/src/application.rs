@@ -81,6 +81,7 @@ impl Application {
         let webhooks = Webhooks::new(&settings, database.store.clone(), apps.clone())?;
         let hub = Hub::new(settings.hub(), apps.clone(), api.gate());
         hub.observe_with(webhooks.observer());
+        hub.keep_with(Arc::new(api::PgJournal::new(database.store.clone())));
         api.attach(hub.clone());
         let tenants = Tenants::new(configured, apps, api.clone());
         let health = Health::new(database.store.clone());

@@ -10,6 +10,7 @@ pub mod embedded;
 mod error;
 mod listener;
 mod pool;
+pub mod publications;
 pub mod rooms;
 mod schema;
 mod store;

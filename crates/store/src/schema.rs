@@ -137,6 +137,38 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    streams (app_id, channel) {
+        app_id -> Text,
+        channel -> Text,
+        epoch -> Int8,
+        top -> Int8,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    publications (app_id, channel, offset) {
+        app_id -> Text,
+        channel -> Text,
+        offset -> Int8,
+        event -> Bytea,
+        data -> Bytea,
+        except_socket -> Nullable<Text>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    publication_ids (app_id, channel, hash) {
+        app_id -> Text,
+        channel -> Text,
+        hash -> Bytea,
+        offset -> Int8,
+        created_at -> Timestamptz,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(users, rooms, members, messages);
 
 diesel::joinable!(app_api_keys -> apps (app_id));

@@ -11,6 +11,10 @@ mod embedded;
 mod faults;
 #[path = "store/people.rs"]
 mod people;
+#[path = "store/publications.rs"]
+mod publications;
+#[path = "store/retention.rs"]
+mod retention;
 #[path = "store/rooms.rs"]
 mod rooms;
 #[path = "store/schema.rs"]
