@@ -22,7 +22,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use actix_http::body::BoxBody;
 use actix_http::header::{HeaderMap, HeaderName};
-use actix_http::{Request, RequestHead, Response};
+use actix_http::{Message, Payload, Request, RequestHead, Response};
 use bytes::Bytes;
 use protocol::App;
 use protocol::signature::SignedQuery;
@@ -53,11 +53,22 @@ impl Api {
 
     /// Answers a request to Pusher's HTTP API. Must be polled on a Tokio `LocalSet`.
     pub async fn answer_signed(&self, request: Request) -> Response<BoxBody> {
-        self.signed(request).await.unwrap_or_else(Answer::from).into()
+        let (head, mut payload) = request.into_parts();
+        let short = body::is_short(&head.headers);
+        let answer = match self.signed(head, &mut payload).await {
+            Ok(answer) => answer,
+            Err(refused) => {
+                // A connection outlives a refusal only if its body is out of the way.
+                if short {
+                    body::discard(&mut payload).await;
+                }
+                refused.into()
+            }
+        };
+        answer.into()
     }
 
-    async fn signed(&self, request: Request) -> Result<Answer, Refused> {
-        let (head, payload) = request.into_parts();
+    async fn signed(&self, head: Message<RequestHead>, payload: &mut Payload) -> Result<Answer, Refused> {
         let (route, query) = (Route::find(head.method.as_str(), head.uri.path())?, signed_query(&head));
         let app = self.app_of(&route, &query)?;
         // The signature first: nobody else's body is read.

@@ -12,8 +12,11 @@ use serde::Deserialize;
 
 use super::answer::Refused;
 
+/// The longest body of a refused request that is read to its end.
+const DISCARDED_BYTES_MAX: usize = 64 * 1024;
+
 /// The whole body. One that came in a single piece is not copied; one that says it is too long is not read.
-pub(super) async fn read(headers: &HeaderMap, mut payload: Payload, bytes_max: usize) -> Result<Bytes, Refused> {
+pub(super) async fn read(headers: &HeaderMap, payload: &mut Payload, bytes_max: usize) -> Result<Bytes, Refused> {
     let too_large = || {
         let text = format!(
             "The body of this request exceeds the allowed maximum ({bytes_max} bytes). \
@@ -21,12 +24,12 @@ pub(super) async fn read(headers: &HeaderMap, mut payload: Payload, bytes_max: u
         );
         Refused::TooLarge(text)
     };
-    let said = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    let said = length(headers);
     if said.is_some_and(|bytes| bytes > bytes_max) {
         return Err(too_large());
     }
     let (mut first, mut joined) = (Bytes::new(), BytesMut::new());
-    while let Some(piece) = Pin::new(&mut payload).next().await {
+    while let Some(piece) = Pin::new(&mut *payload).next().await {
         let piece = piece.map_err(|error| Refused::bad(format!("The body could not be read: {error}")))?;
         if first.len().max(joined.len()) + piece.len() > bytes_max {
             return Err(too_large());
@@ -42,6 +45,20 @@ pub(super) async fn read(headers: &HeaderMap, mut payload: Payload, bytes_max: u
         joined.extend_from_slice(&piece);
     }
     Ok(if joined.is_empty() { first } else { joined.freeze() })
+}
+
+/// Whether the body says that it is so short that a refusal need not end the connection.
+pub(super) fn is_short(headers: &HeaderMap) -> bool {
+    length(headers).is_some_and(|bytes| bytes <= DISCARDED_BYTES_MAX)
+}
+
+/// Reads what is left of a body and keeps nothing of it.
+pub(super) async fn discard(payload: &mut Payload) {
+    while let Some(Ok(_)) = Pin::new(&mut *payload).next().await {}
+}
+
+fn length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// Reads a JSON body.

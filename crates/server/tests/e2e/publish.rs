@@ -6,6 +6,7 @@ use nix::sys::signal::Signal;
 use protocol::Signer;
 use protocol::signature::sign_request;
 use serde_json::{Value, json};
+use testkit::RawSocket;
 
 use crate::kabar::{KEY, Kabar, SECRET, command, folder, with_app};
 
@@ -56,4 +57,26 @@ async fn a_durable_event_with_a_key_is_stored_once_over_a_restart() {
     let position = &first["channels"]["orders-1"]["position"];
     let kept = json!({"position": position, "complete": true, "events": [{"offset": 1, "event": "paid", "data": "1"}]});
     assert_eq!(history, kept);
+}
+
+#[tokio::test]
+async fn a_refusal_leaves_the_connection_unless_the_body_is_long() {
+    let (folder, database) = (folder(), testkit::database().await);
+    let kabar = Kabar::on(&folder, &database.url).await;
+    let mut connection = RawSocket::connect(&kabar.public).await;
+    let good = json!({"name": "e", "data": "1", "channel": "a"}).to_string();
+    let request = |uri: &str, body: &str| {
+        format!("POST {uri} HTTP/1.1\r\nHost: kabar\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    };
+    for (uri, status) in [(format!("{EVENTS}?auth_key=nobody"), "401"), (signed("POST", EVENTS, &good), "200")] {
+        connection.write(request(&uri, &good).as_bytes()).await;
+        let head = connection.read_head().await.to_lowercase();
+        assert!(head.starts_with(&format!("http/1.1 {status}")) && !head.contains("connection: close"), "{head}");
+        let (_, length) = head.split_once("content-length: ").unwrap();
+        connection.read_exact(length.lines().next().unwrap().parse().unwrap()).await;
+    }
+    let long = "x".repeat(64 * 1024 + 1);
+    connection.write(request(&format!("{EVENTS}?auth_key=nobody"), &long).as_bytes()).await;
+    let head = connection.read_head().await.to_lowercase();
+    assert!(head.starts_with("http/1.1 401") && head.contains("connection: close"), "{head}");
 }
