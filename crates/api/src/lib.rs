@@ -6,6 +6,7 @@
 //! routes    the handlers, by who calls them       auth      tokens: checked and minted
 //! request   bodies and parameters on their way in gate      what the hub asks
 //! error     the one table of errors               announce  what happened → channel and event
+//! signed    Pusher's HTTP API, past actix-web
 //! typing, unread   what is told by timers         openapi   the description, made from the handlers
 //! journal   what durable channels said, in the store
 //! ```
@@ -25,6 +26,7 @@ mod openapi;
 mod order;
 mod request;
 mod routes;
+mod signed;
 mod typing;
 mod unread;
 

@@ -143,6 +143,11 @@ impl Keeper {
         Self { journal, operations }
     }
 
+    /// How many publications may be queued now.
+    pub(crate) fn room(&self) -> usize {
+        self.operations.capacity()
+    }
+
     /// Queues a publication; its answer comes once it is stored.
     pub(crate) fn append(
         &self,

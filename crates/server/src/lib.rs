@@ -17,6 +17,7 @@ pub mod cli;
 pub mod commands;
 mod database;
 mod demo;
+mod front;
 mod health;
 mod limits;
 mod listeners;

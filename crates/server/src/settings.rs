@@ -213,6 +213,8 @@ pub struct Http {
     pub body_bytes_max: usize,
     pub publish_body_bytes_max: usize,
     pub event_bytes_max: usize,
+    pub idempotency_keys_max: usize,
+    pub idempotency_seconds: u64,
 }
 
 /// How log lines look.
@@ -324,6 +326,8 @@ impl Settings {
             ticket_lifetime: Duration::from_secs(self.auth.ticket_lifetime_seconds),
             event_bytes_max: self.http.event_bytes_max,
             publish_body_bytes_max: self.http.publish_body_bytes_max,
+            idempotency_keys_max: self.http.idempotency_keys_max,
+            idempotency_lifetime: Duration::from_secs(self.http.idempotency_seconds),
             body_bytes_max: self.http.body_bytes_max,
             room_members_max: self.chat.room_members_max,
         }
