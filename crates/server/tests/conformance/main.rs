@@ -1,0 +1,17 @@
+//! The Pusher protocol, row by row, against the real binary: what section 2 of the protocol's facts says, each rule at
+//! its limit and one past it. Numbers in front of rows are those of the table in `docs/contributing.md`.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod caches;
+mod client_events;
+mod connecting;
+#[expect(dead_code, reason = "shared with the tests end to end, which use more of it")]
+#[path = "../e2e/kabar.rs"]
+mod kabar;
+mod limits;
+mod presence;
+mod request;
+mod script;
+mod server;
+mod signing_in;
+mod subscribing;
