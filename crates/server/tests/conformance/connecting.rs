@@ -43,11 +43,23 @@ fn a_socket_is_greeted_or_told_by_an_error_and_a_close_code_why_not() {
         ("2.1 no query", ok.into(), Some((4008, "No protocol version supplied"))),
         ("2.4 protocol is a word", format!("{ok}?protocol=x"), Some((4006, "Invalid version string format"))),
         ("2.4 protocol is empty", format!("{ok}?protocol="), Some((4006, "Invalid version string format"))),
-        ("2.4 protocol is no whole number", format!("{ok}?protocol=7.0"), Some((4006, "Invalid version string format"))),
+        (
+            "2.4 protocol is no whole number",
+            format!("{ok}?protocol=7.0"),
+            Some((4006, "Invalid version string format")),
+        ),
         ("2.4 an unknown key", "/app/nobody?protocol=7".into(), Some((4001, "Application does not exist"))),
         ("2.4 no key", "/app/?protocol=7".into(), Some((4001, "Application does not exist"))),
-        ("2.4 a key in another case", format!("{}?protocol=7", ok.to_uppercase().replace("/APP", "/app")), Some((4001, "Application does not exist"))),
-        ("2.4 the key is looked at before the version", "/app/nobody".into(), Some((4001, "Application does not exist"))),
+        (
+            "2.4 a key in another case",
+            format!("{}?protocol=7", ok.to_uppercase().replace("/APP", "/app")),
+            Some((4001, "Application does not exist")),
+        ),
+        (
+            "2.4 the key is looked at before the version",
+            "/app/nobody".into(),
+            Some((4001, "Application does not exist")),
+        ),
         ("2.4 a disabled app", "/app/disabled?protocol=7".into(), Some((4003, "Application disabled"))),
         ("2.4 a path below a key", format!("{ok}/more?protocol=7"), Some((4005, "Path not found"))),
     ];

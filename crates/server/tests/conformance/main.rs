@@ -5,11 +5,14 @@
 mod caches;
 mod client_events;
 mod connecting;
+mod fallback;
 #[expect(dead_code, reason = "shared with the tests end to end, which use more of it")]
 #[path = "../e2e/kabar.rs"]
 mod kabar;
+mod keep_alive;
 mod limits;
 mod presence;
+mod recovery;
 mod request;
 mod script;
 mod server;

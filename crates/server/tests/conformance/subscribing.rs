@@ -202,10 +202,22 @@ fn what_rows_are_signed_with_makes_the_vectors_that_pusher_has_published() {
     let socket = "1234.1234".parse().unwrap();
     let member = |name: &str| format!(r#"{{"user_id":10,"user_info":{{"name":"{name}"}}}}"#);
     let rows = [
-        (signer.sign_channel(socket, "private-foobar", None), "58df8b0c36d6982b82c3ecf6b4662e34fe8c25bba48f5369f135bf843651c3a4"),
-        (signer.sign_user(socket, r#"{"id":"12345"}"#), "4708d583dada6a56435fb8bc611c77c359a31eebde13337c16ab43aa6de336ba"),
-        (signer.sign_channel(socket, "presence-foobar", Some(&member("Mr. Pusher"))), "afaed3695da2ffd16931f457e338e6c9f2921fa133ce7dac49f529792be6304c"),
-        (signer.sign_channel(socket, "presence-foobar", Some(&member("Mr. Channels"))), "31935e7d86dba64c2a90aed31fdc61869f9b22ba9d8863bba239c03ca481bc80"),
+        (
+            signer.sign_channel(socket, "private-foobar", None),
+            "58df8b0c36d6982b82c3ecf6b4662e34fe8c25bba48f5369f135bf843651c3a4",
+        ),
+        (
+            signer.sign_user(socket, r#"{"id":"12345"}"#),
+            "4708d583dada6a56435fb8bc611c77c359a31eebde13337c16ab43aa6de336ba",
+        ),
+        (
+            signer.sign_channel(socket, "presence-foobar", Some(&member("Mr. Pusher"))),
+            "afaed3695da2ffd16931f457e338e6c9f2921fa133ce7dac49f529792be6304c",
+        ),
+        (
+            signer.sign_channel(socket, "presence-foobar", Some(&member("Mr. Channels"))),
+            "31935e7d86dba64c2a90aed31fdc61869f9b22ba9d8863bba239c03ca481bc80",
+        ),
     ];
     for (made, published) in rows {
         assert_eq!(made, published, "2.7");
