@@ -6,6 +6,7 @@ mod caches;
 mod client_events;
 mod connecting;
 mod fallback;
+mod http;
 #[expect(dead_code, reason = "shared with the tests end to end, which use more of it")]
 #[path = "../e2e/kabar.rs"]
 mod kabar;
@@ -18,3 +19,4 @@ mod script;
 mod server;
 mod signing_in;
 mod subscribing;
+mod webhooks;

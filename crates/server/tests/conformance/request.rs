@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use reqwest::{Client, Method};
+use reqwest::Method;
 
 use crate::server::{App, Server};
 
@@ -76,9 +76,8 @@ impl Request {
 
 /// Sends anything.
 pub(crate) async fn send(server: &Server, method: &str, path_and_query: &str, body: &str) -> (u16, String) {
-    let client = Client::builder().no_proxy().build().unwrap();
     let url = format!("http://{}{path_and_query}", server.address());
-    let request = client.request(Method::from_bytes(method.as_bytes()).unwrap(), url);
+    let request = server.client.request(Method::from_bytes(method.as_bytes()).unwrap(), url);
     let request = match body {
         "" => request,
         body => request.header("content-type", "application/json").body(body.to_owned()),

@@ -142,9 +142,9 @@ impl<'s> Row<'s> {
     }
 
     async fn request(&mut self, method: &'static str, rest: &str) {
-        let (path, body) = rest.split_once(' ').unwrap_or((rest, ""));
-        let (path, body) = (self.expand(path), self.expand(body));
-        self.answer = Some(Request::new(self.app, method, &path, &body).send(self.server).await);
+        let rest = self.expand(rest);
+        let (path, body) = rest.split_once(' ').unwrap_or((&rest, ""));
+        self.answer = Some(Request::new(self.app, method, path, body).send(self.server).await);
     }
 
     fn answered(&mut self, wanted: &str) {

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, Weak};
 
 use protocol::Signer;
+use reqwest::Client;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use testkit::TestDatabase;
@@ -73,6 +74,7 @@ fn apps() -> Value {
 /// A kabar that runs, and the runtime that tests against it run on.
 pub(crate) struct Server {
     kabar: Kabar,
+    pub(crate) client: Client,
     // After the process they belong to.
     _database: TestDatabase,
     _folder: TempDir,
@@ -127,7 +129,8 @@ impl Server {
         }
         let mut kabar = Kabar::start(&folder, command).await;
         kabar.ready().await;
-        Self { kabar, _database: database, _folder: folder }
+        let client = Client::builder().no_proxy().build().unwrap();
+        Self { kabar, client, _database: database, _folder: folder }
     }
 
     /// `host:port`

@@ -1,0 +1,389 @@
+//! 2.14 the HTTP API, endpoint by endpoint.
+
+use testkit::RawSocket;
+
+use crate::request::{Request, send};
+use crate::script::run;
+use crate::server::{DEFAULTS, MAIN, PLAIN};
+
+#[test]
+fn an_event_is_published_to_channels_and_what_is_asked_for_is_told() {
+    run(
+        &DEFAULTS,
+        r##"
+# 2.14 to one channel and to several, each once
+A > {"event":"pusher:subscribe","data":{"channel":"a~"}}
+A < {"event":"pusher_internal:subscription_succeeded",…
+A > {"event":"pusher:subscribe","data":{"channel":"b~"}}
+A < {"event":"pusher_internal:subscription_succeeded",…
+POST events {"name":"e","channel":"a~","data":"1"}
+= 200 {}
+A < {"event":"e","channel":"a~","data":"1"}
+POST events {"name":"e","channels":["a~","b~","a~"],"data":"2"}
+= 200 {}
+A < {"event":"e","channel":"a~","data":"2"}
+A < {"event":"e","channel":"b~","data":"2"}
+# 2.14 socket_id excludes that connection
+A > {"event":"pusher:subscribe","data":{"channel":"a~"}}
+A < {"event":"pusher_internal:subscription_succeeded",…
+B > {"event":"pusher:subscribe","data":{"channel":"a~"}}
+B < {"event":"pusher_internal:subscription_succeeded",…
+POST events {"name":"e","channel":"a~","data":"1","socket_id":"$(A)"}
+= 200 {}
+POST batch_events {"batch":[{"name":"e","channel":"a~","data":"2","socket_id":"$(A)"},{"name":"e","channel":"a~","data":"3"}]}
+= 200 {}
+B < {"event":"e","channel":"a~","data":"1"}
+B < {"event":"e","channel":"a~","data":"2"}
+B < {"event":"e","channel":"a~","data":"3"}
+A < {"event":"e","channel":"a~","data":"3"}
+# 2.14 info tells what applies to each channel, after the event
+A > {"event":"pusher:subscribe","data":{"channel":"presence-a~",$(auth A presence-a~ {"user_id":"1"})}}
+A < {"event":"pusher_internal:subscription_succeeded",…
+B > {"event":"pusher:subscribe","data":{"channel":"presence-a~",$(auth B presence-a~ {"user_id":"1"})}}
+B < {"event":"pusher_internal:subscription_succeeded",…
+B > {"event":"pusher:subscribe","data":{"channel":"a~"}}
+B < {"event":"pusher_internal:subscription_succeeded",…
+POST events {"name":"e","channels":["a~","presence-a~","nobody~"],"data":"1","info":"user_count,subscription_count"}
+= 200 {"channels":{"a~":{"subscription_count":1},"presence-a~":{"user_count":1,"subscription_count":2},"nobody~":{"subscription_count":0}}}
+A < {"event":"e","channel":"presence-a~","data":"1"}
+B < {"event":"e",…
+B < {"event":"e",…
+POST events {"name":"e","channels":["a~"],"data":"1","info":"user_count"}
+= 200 {"channels":{"a~":{}}}
+B < {"event":"e","channel":"a~","data":"1"}
+# 2.14 info of a batch stands at the place of its event
+POST batch_events {"batch":[{"name":"e","channel":"a~","data":"1","info":"subscription_count"},{"name":"e","channel":"a~","data":"1"},{"name":"e","channel":"presence-a~","data":"1","info":"user_count"}]}
+= 200 {"batch":[{"subscription_count":0},{},{"user_count":0}]}
+POST batch_events {"batch":[]}
+= 200 {}
+# 2.14 what is missing or of another type is a 400 that says so
+POST events {"channel":"a~","data":"1"}
+= 400 …name…
+POST events {"name":"e","channel":"a~"}
+= 400 …data…
+POST events {"name":"e","data":"1"}
+= 400 channels is missing
+POST events {"name":"e","channel":"a~","data":{"a":1}}
+= 400 …
+POST events {"name":"","channel":"a~","data":"1"}
+= 400 The event's name must have 1 to 200 characters
+POST events {"name":"e","channels":"a~","data":"1"}
+= 400 …
+POST events {"name":"e","channel":"a b","data":"1"}
+= 400 Invalid channel name "a b": a channel name may hold only letters, digits and _ - = @ , . ;
+POST events {"name":"e","channel":"a~","data":"1","socket_id":"abc"}
+= 400 …
+POST events {"name":"e","channel":"a~","data":"1","info":"colour"}
+= 400 Unknown info attribute "colour"
+POST events [1
+= 400 …
+POST batch_events {"batch":[{"name":"e","data":"1"}]}
+= 400 Each event of a batch needs its channel
+POST batch_events {}
+= 400 …batch…
+# 2.14 nothing of a batch goes out where one event is wrong
+A > {"event":"pusher:subscribe","data":{"channel":"a~"}}
+A < {"event":"pusher_internal:subscription_succeeded",…
+POST batch_events {"batch":[{"name":"e","channel":"a~","data":"1"},{"name":"e","channel":"a b","data":"1"}]}
+= 400 …
+POST events {"name":"e","channels":["a~","a b"],"data":"2"}
+= 400 …
+POST events {"name":"last","channel":"a~","data":"3"}
+= 200 {}
+A < {"event":"last","channel":"a~","data":"3"}
+# 2.14 a disabled app is a 403
+app disabled
+POST events {"name":"e","channel":"a~","data":"1"}
+= 403 The app is disabled
+GET channels
+= 403 The app is disabled
+# 2.14 the deprecated way to publish is answered with 202 and nothing
+A > {"event":"pusher:subscribe","data":{"channel":"a~"}}
+A < {"event":"pusher_internal:subscription_succeeded",…
+POST channels/a~/events?name=e {"raw": 1}
+= 202
+A < {"event":"e","channel":"a~","data":"{\"raw\": 1}"}
+POST channels/a~/events?name=e&socket_id=$(A) 2
+= 202
+POST channels/a~/events 3
+= 400 name is missing
+POST channels/a~/events?name=last 4
+= 202
+A < {"event":"last","channel":"a~","data":"4"}
+"##,
+    );
+}
+
+#[test]
+fn channels_and_users_are_told_to_whoever_asks_with_a_signature() {
+    run(
+        &DEFAULTS,
+        r##"
+# 2.14 occupied channels, and those of a prefix
+A > {"event":"pusher:subscribe","data":{"channel":"list~-a"}}
+A < {"event":"pusher_internal:subscription_succeeded",…
+A > {"event":"pusher:subscribe","data":{"channel":"list~-b"}}
+A < {"event":"pusher_internal:subscription_succeeded",…
+A > {"event":"pusher:subscribe","data":{"channel":"other~"}}
+A < {"event":"pusher_internal:subscription_succeeded",…
+GET channels?filter_by_prefix=list~-
+= 200 {"channels":{"list~-a":{},"list~-b":{}}}
+GET channels?filter_by_prefix=list~-&info=subscription_count
+= 200 {"channels":{"list~-a":{"subscription_count":1},"list~-b":{"subscription_count":1}}}
+A > {"event":"pusher:unsubscribe","data":{"channel":"list~-a"}}
+A .
+GET channels?filter_by_prefix=list~-
+= 200 {"channels":{"list~-b":{}}}
+GET channels?filter_by_prefix=nothing~
+= 200 {"channels":{}}
+# 2.14 without a prefix, all of the app and of no other
+app one
+A > {"event":"pusher:subscribe","data":{"channel":"all~"}}
+A < {"event":"pusher_internal:subscription_succeeded",…
+GET channels
+= 200 {"channels":{"all~":{}}}
+# 2.14 user_count needs a prefix that leaves only presence channels
+A > {"event":"pusher:subscribe","data":{"channel":"presence-list~",$(auth A presence-list~ {"user_id":"1"})}}
+A < {"event":"pusher_internal:subscription_succeeded",…
+GET channels?filter_by_prefix=presence-list~&info=user_count
+= 200 {"channels":{"presence-list~":{"user_count":1}}}
+GET channels?info=user_count
+= 400 user_count needs a filter_by_prefix that starts with presence-
+GET channels?filter_by_prefix=presence&info=user_count
+= 400 user_count needs a filter_by_prefix that starts with presence-
+GET channels?info=colour
+= 400 Unknown info attribute "colour"
+# 2.14 one channel
+GET channels/a~
+= 200 {"occupied":false}
+A > {"event":"pusher:subscribe","data":{"channel":"a~"}}
+A < {"event":"pusher_internal:subscription_succeeded",…
+GET channels/a~
+= 200 {"occupied":true}
+GET channels/a~?info=subscription_count
+= 200 {"occupied":true,"subscription_count":1}
+GET channels/a~?info=user_count
+= 400 user_count is known only of presence channels
+GET channels/a~?info=subscription_count,user_count
+= 400 user_count is known only of presence channels
+GET channels/a~?info=cache
+= 400 cache is known only of cache channels
+GET channels/a~?info=colour
+= 400 Unknown info attribute "colour"
+GET channels/a!
+= 400 Invalid channel name …
+# 2.14 a presence channel, with both counts
+A > {"event":"pusher:subscribe","data":{"channel":"presence-a~",$(auth A presence-a~ {"user_id":"1"})}}
+A < {"event":"pusher_internal:subscription_succeeded",…
+B > {"event":"pusher:subscribe","data":{"channel":"presence-a~",$(auth B presence-a~ {"user_id":1})}}
+B < {"event":"pusher_internal:subscription_succeeded",…
+GET channels/presence-a~?info=user_count,subscription_count
+= 200 {"occupied":true,"user_count":1,"subscription_count":2}
+GET channels/presence-a~/users
+= 200 {"users":[{"id":"1"}]}
+GET channels/presence-nobody~?info=user_count
+= 200 {"occupied":false,"user_count":0}
+GET channels/presence-nobody~/users
+= 200 {"users":[]}
+GET channels/private-a~/users
+= 400 Users are known only of presence channels
+# 2.14 what a cache channel holds
+GET channels/cache-a~?info=cache
+= 200 {"occupied":false,"cache":null}
+POST events {"name":"e","channel":"cache-a~","data":"{\"a\":1}"}
+= 200 {}
+GET channels/cache-a~?info=cache,subscription_count
+= 200 {"occupied":false,"subscription_count":0,"cache":{"data":"{\"a\":1}","ttl":1…}}
+# 2.14 the deprecated stats
+A > {"event":"pusher:subscribe","data":{"channel":"presence-a~",$(auth A presence-a~ {"user_id":"1"})}}
+A < {"event":"pusher_internal:subscription_succeeded",…
+GET channels/presence-a~/stats
+= 200 {"occupied":true,"user_count":1,"connection_count":1}
+GET channels/a~/stats
+= 200 {"occupied":false,"connection_count":0}
+# 2.14 no such path, and another method
+GET nothing
+= 404 Nothing is at this path
+GET events
+= 405 This path takes only POST
+POST channels/a~ {}
+= 405 This path takes only GET
+"##,
+    );
+}
+
+#[test]
+fn connections_of_a_user_are_terminated_with_4009_and_no_others() {
+    run(
+        &DEFAULTS,
+        r##"
+# 2.12 those that are signed in as the user, not those that are only present as it
+A here
+A > {"event":"pusher:signin","data":{$(user A {"id":"u~"})}}
+A < {"event":"pusher:signin_success",…
+B here
+B > {"event":"pusher:signin","data":{$(user B {"id":"v~"})}}
+B < {"event":"pusher:signin_success",…
+C here
+C > {"event":"pusher:subscribe","data":{"channel":"presence-a~",$(auth C presence-a~ {"user_id":"u~"})}}
+C < {"event":"pusher_internal:subscription_succeeded",…
+D here
+D > {"event":"pusher:signin","data":{$(user D {"id":"u~"})}}
+D < {"event":"pusher:signin_success",…
+POST users/u~/terminate_connections {}
+= 200 {}
+A × 4009 Connection is unauthorized
+D × 4009 Connection is unauthorized
+B .
+C .
+POST users/nobody~/terminate_connections {}
+= 200 {}
+# 2.14 the Python SDK leaves the app out, and sends no body or an empty object
+A here
+A > {"event":"pusher:signin","data":{$(user A {"id":"u~"})}}
+A < {"event":"pusher:signin_success",…
+POST /users/u~/terminate_connections {}
+= 200 {}
+A × 4009 Connection is unauthorized
+# 2.14 an id of 129 characters is none
+POST users/$(x 129)/terminate_connections {}
+= 400 Invalid user id …
+POST users/$(x 128)/terminate_connections
+= 200 {}
+"##,
+    );
+}
+
+const BODY: &str = r#"{"name":"e","channel":"signed","data":"1"}"#;
+
+#[test]
+fn a_request_is_taken_only_as_it_was_signed_and_within_600_seconds() {
+    let post = || Request::new(MAIN, "POST", "events", BODY);
+    let now = crate::request::now();
+    let at = |seconds: i64| post().with("auth_timestamp", &(now + seconds).to_string());
+    let rows = [
+        ("as it is", post(), 200, "{}"),
+        ("600 s old", at(-599), 200, "{}"),
+        ("600 s ahead", at(600), 200, "{}"),
+        ("601 s old", at(-601), 401, "Timestamp expired: Given timestamp (…) not within 600s of server time (…)"),
+        ("601 s ahead", at(605), 401, "Timestamp expired: Given timestamp (…) not within 600s of server time (…)"),
+        (
+            "a timestamp that is none",
+            post().with("auth_timestamp", "now"),
+            400,
+            "auth_timestamp must be Unix time in seconds",
+        ),
+        ("no timestamp", post().without("auth_timestamp"), 400, "auth_timestamp must be Unix time in seconds"),
+        ("no version", post().without("auth_version"), 400, "auth_version must be 1.0"),
+        ("another version", post().with("auth_version", "2.0"), 400, "auth_version must be 1.0"),
+        ("no key", post().without("auth_key"), 400, "auth_key is missing"),
+        ("an unknown key", post().with("auth_key", "nobody"), 401, "Unknown auth_key \"nobody\""),
+        (
+            "another app's key",
+            Request { path: format!("/apps/{}/events", MAIN.id), ..Request::new(PLAIN, "POST", "events", BODY) },
+            403,
+            "The auth_key belongs to another app than the one in the path",
+        ),
+        ("an app that does not exist", Request { path: "/apps/999/events".into(), ..post() }, 403, "…"),
+        ("another body's MD5", post().with("body_md5", "ec365a775a4cd0599faeb73354201b6f"), 401, "Invalid body_md5…"),
+        (
+            "an MD5 in upper case",
+            post().with("body_md5", &protocol::signature::body_md5(BODY.as_bytes()).to_uppercase()),
+            200,
+            "{}",
+        ),
+        ("a parameter in another case", post().without("auth_version").with("Auth_Version", "1.0"), 200, "{}"),
+        ("a parameter of its own, escaped", post().with("extra", "a b&c=d/é%"), 200, "{}"),
+        ("an array parameter", post().with("channels[]", "a"), 200, "{}"),
+        (
+            "parameters in another order",
+            Request { parameters: post().parameters.into_iter().rev().collect(), ..post() },
+            200,
+            "{}",
+        ),
+        (
+            "a question",
+            Request::new(MAIN, "GET", "channels/signed?info=subscription_count", ""),
+            200,
+            "{\"occupied\":false,\"subscription_count\":0}",
+        ),
+    ];
+    DEFAULTS.run(async |server| {
+        for (row, request, status, text) in rows {
+            let (came_status, came) = request.send(&server.0).await;
+            assert!(
+                (came_status, true) == (status, crate::script::fits(&came, text)),
+                "2.14 {row}: {came_status} {came}"
+            );
+        }
+    });
+}
+
+#[test]
+fn a_signature_covers_method_path_parameters_and_body() {
+    DEFAULTS.run(async |server| {
+        let server = &server.0;
+        let request = Request::new(MAIN, "POST", "events", BODY);
+        let pairs: Vec<_> = request.signed().iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let query = pairs.join("&");
+        let path = format!("/apps/{}/events", MAIN.id);
+        assert_eq!(send(server, "POST", &format!("{path}?{query}"), BODY).await, (200, "{}".into()), "2.14");
+        let last = pairs.last().unwrap();
+        let (rest, upper) = (pairs[..pairs.len() - 1].join("&"), last.replace("auth_signature=", "").to_uppercase());
+        let expected = format!(
+            "Invalid signature: you should have sent HmacSHA256Hex(\"POST\\n{path}\\nauth_key={}…\", your_secret_key), but you sent \"00\"",
+            MAIN.key
+        );
+        let rows = [
+            ("unsigned", "POST", path.clone(), BODY, 400, "auth_key is missing".to_owned()),
+            ("no signature", "POST", format!("{path}?{rest}"), BODY, 401, "Invalid signature: …but you sent \"\"".into()),
+            ("another signature", "POST", format!("{path}?{rest}&auth_signature=00"), BODY, 401, expected),
+            ("in upper case", "POST", format!("{path}?{rest}&auth_signature={upper}"), BODY, 200, "{}".into()),
+            ("one more parameter", "POST", format!("{path}?{query}&info=user_count"), BODY, 401, "Invalid signature: …".into()),
+            ("another body", "POST", format!("{path}?{query}"), "{}", 401, "Invalid body_md5…".into()),
+            ("another path", "POST", format!("/apps/{}/batch_events?{query}", MAIN.id), BODY, 401, "Invalid signature: …".into()),
+            ("another method", "GET", format!("/apps/{}/channels?{query}", MAIN.id), "", 401, "Invalid signature: …".into()),
+        ];
+        for (row, method, path, body, status, text) in rows {
+            let (came_status, came) = send(server, method, &path, body).await;
+            assert!((came_status, true) == (status, crate::script::fits(&came, &text)), "2.14 {row}: {came_status} {came}");
+        }
+    });
+}
+
+#[test]
+fn the_request_that_pusher_has_published_is_signed_right_and_has_expired() {
+    DEFAULTS.run(async |server| {
+        let query = "auth_key=278d425bdf160c739803&auth_timestamp=1353088179&auth_version=1.0\
+            &body_md5=ec365a775a4cd0599faeb73354201b6f\
+            &auth_signature=da454824c97ba181a32ccc17a72625ba02771f50b50e1e7430e47a1f3f457e6c";
+        let body = r#"{"name":"foo","channels":["project-3"],"data":"{\"some\":\"data\"}"}"#;
+        let (status, text) = send(&server.0, "POST", &format!("/apps/3/events?{query}"), body).await;
+        assert_eq!(status, 401, "2.14");
+        assert!(text.starts_with("Timestamp expired: Given timestamp (1353088179) not within 600s"), "2.14 {text}");
+    });
+}
+
+#[test]
+fn answers_are_typed_and_the_connection_is_kept() {
+    DEFAULTS.run(async |server| {
+        let mut raw = RawSocket::connect(server.0.address()).await;
+        for (body, status, kind, answer) in [
+            (BODY, "200", "application/json", "{}"),
+            ("{}", "400", "text/plain; charset=utf-8", ""),
+            (BODY, "200", "application/json", "{}"),
+        ] {
+            let request = Request::new(MAIN, "POST", "events", body);
+            let query: Vec<_> = request.signed().iter().map(|(key, value)| format!("{key}={value}")).collect();
+            let (path, query, bytes) = (&request.path, query.join("&"), body.len());
+            let head = format!("POST {path}?{query} HTTP/1.1\r\nHost: x\r\nContent-Length: {bytes}\r\n\r\n{body}");
+            raw.write(head.as_bytes()).await;
+            let head = raw.read_head().await.to_lowercase();
+            assert!(head.starts_with(&format!("http/1.1 {status} ")), "2.14 {head}");
+            assert!(head.contains(&format!("content-type: {kind}\r\n")), "2.14 {head}");
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+            let text = String::from_utf8(raw.read_exact(length.parse().unwrap()).await).unwrap();
+            assert!(status == "400" || text == answer, "2.14 some SDKs compare it: {text}");
+        }
+    });
+}
