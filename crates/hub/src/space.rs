@@ -129,11 +129,11 @@ impl Space {
                 return Err(JoinRefused::Unloaded);
             }
         };
+        let mut added = None;
         if let Some(joiner) = joiner {
             let members_max = members_max(&app.policy, &self.common);
             match state.add_member(name, joiner, members_max) {
-                Ok(true) => self.observe(|| Observed::MemberAdded { channel: name, user: &joiner.user_id }),
-                Ok(false) => {}
+                Ok(is_new) => added = Some(&joiner.user_id).filter(|_| is_new),
                 Err(_) => {
                     self.watch_expiry(channel, state);
                     return Err(JoinRefused::Full(members_max));
@@ -144,6 +144,10 @@ impl Space {
         state.positioned += usize::from(*resume != Resume::Nothing);
         if state.subscribers == 1 {
             self.observe(|| Observed::Occupied { channel: name });
+        }
+        // After it: a channel has no members before it is occupied, as it has none once it is vacated.
+        if let Some(user) = added {
+            self.observe(|| Observed::MemberAdded { channel: name, user });
         }
         let mut joined = Joined { id: state.id, since: state.seq, data: state.succeeded(), follow: past.frames };
         if channel.is_cache() && past.recovered != Some(true) && !past.rewound {
