@@ -3,7 +3,7 @@
 use testkit::{RawSocket, Socket};
 
 use crate::script::{fits, run};
-use crate::server::{App, DEFAULTS, DISABLED, MAIN, ONE, ORIGINS, Server};
+use crate::server::{ADDRESS, App, DEFAULTS, DISABLED, MAIN, ONE, ORIGINS, Server};
 
 const GREETING: &str =
     r#"{"event":"pusher:connection_established","data":"{\"socket_id\":\"…\",\"activity_timeout\":120}"}"#;
@@ -104,6 +104,21 @@ fn an_app_has_no_more_connections_than_its_quota_and_a_place_is_free_again_once_
         assert_eq!(first.close(1000).await, 1000);
         let (_third, text) = first_frame(&server.0, &path).await;
         assert!(is_greeting(&text), "2.4 after one has left: {text}");
+    });
+}
+
+#[test]
+fn an_address_has_no_more_connections_than_the_policy_says() {
+    DEFAULTS.run(async |server| {
+        let path = format!("/app/{}?protocol=7", ADDRESS.key);
+        let (first, text) = first_frame(&server.0, &path).await;
+        assert!(is_greeting(&text), "at the limit: {text}");
+        let (mut second, text) = first_frame(&server.0, &path).await;
+        let reason = "Too many connections from this address";
+        let error = format!(r#"{{"event":"pusher:error","data":{{"code":4103,"message":"{reason}"}}}}"#);
+        assert_eq!(text, error, "one past the limit");
+        assert_eq!(second.expect_close_with().await, (4103, reason.to_owned()), "one past the limit");
+        drop(first);
     });
 }
 

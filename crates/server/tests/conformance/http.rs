@@ -1,10 +1,10 @@
 //! 2.14 the HTTP API, endpoint by endpoint.
 
-use testkit::RawSocket;
+use testkit::{RawSocket, Socket};
 
 use crate::request::{Request, send};
 use crate::script::run;
-use crate::server::{DEFAULTS, MAIN, PLAIN};
+use crate::server::{DEFAULTS, MAIN, ONCE, PLAIN, SLOW, Server};
 
 #[test]
 fn an_event_is_published_to_channels_and_what_is_asked_for_is_told() {
@@ -194,6 +194,29 @@ POST events {"name":"e","channel":"cache-a~","data":"{\"a\":1}"}
 = 200 {}
 GET channels/cache-a~?info=cache,subscription_count
 = 200 {"occupied":false,"subscription_count":0,"cache":{"data":"{\"a\":1}","ttl":1…}}
+# 2.14 a user's channel, escaped in the path
+A here
+A > {"event":"pusher:signin","data":{$(user A {"id":"u~"})}}
+A < {"event":"pusher:signin_success",…
+A > {"event":"pusher:subscribe","data":{"channel":"#server-to-user-u~"}}
+A < {"event":"pusher_internal:subscription_succeeded",…
+GET channels/%23server-to-user-u~
+= 200 {"occupied":true}
+# docs/protocol.md the position of a publish, and what a channel keeps
+POST events {"name":"e","channel":"a~","data":"1"}
+= 200 {}
+POST events {"name":"f","channel":"a~","data":"2","info":"position"}
+= 200 {"channels":{"a~":{"position":{"epoch":"…","offset":2}}}}
+GET channels/a~/history
+= 200 {"position":{"epoch":"…","offset":2},"complete":true,"events":[{"offset":1,"event":"e","data":"1"},{"offset":2,"event":"f","data":"2"}]}
+GET channels/a~/history?limit=1
+= 200 {"position":{"epoch":"…","offset":2},"complete":…,"events":[{"offset":2,"event":"f","data":"2"}]}
+GET channels/a~/history?limit=1000
+= 200 …
+GET channels/a~/history?limit=1001
+= 400 limit must be a number from 1 to 1000
+GET channels/a~/history?limit=0
+= 400 limit must be a number from 1 to 1000
 # 2.14 the deprecated stats
 A > {"event":"pusher:subscribe","data":{"channel":"presence-a~",$(auth A presence-a~ {"user_id":"1"})}}
 A < {"event":"pusher_internal:subscription_succeeded",…
@@ -385,5 +408,84 @@ fn answers_are_typed_and_the_connection_is_kept() {
             let text = String::from_utf8(raw.read_exact(length.parse().unwrap()).await).unwrap();
             assert!(status == "400" || text == answer, "2.14 some SDKs compare it: {text}");
         }
+    });
+}
+
+#[test]
+fn a_body_has_one_mebibyte() {
+    DEFAULTS.run(async |server| {
+        let body = |bytes: usize| format!("{}{}", BODY, " ".repeat(bytes - BODY.len()));
+        let at = Request::new(MAIN, "POST", "events", &body(1_048_576)).send(&server.0).await;
+        assert_eq!(at, (200, "{}".into()), "docs/configuration.md, http.publish_body_bytes_max");
+        let (status, text) = Request::new(MAIN, "POST", "events", &body(1_048_577)).send(&server.0).await;
+        assert_eq!(status, 413, "docs/configuration.md, http.publish_body_bytes_max: {text}");
+        assert!(text.contains("(1048576 bytes)"), "docs/configuration.md, http.publish_body_bytes_max: {text}");
+    });
+}
+
+#[test]
+fn more_events_in_a_second_than_the_policy_allows_are_answered_with_429() {
+    DEFAULTS.run(async |server| {
+        let publish = async |channels: &str| {
+            let body = format!(r#"{{"name":"e","channels":[{channels}],"data":"1"}}"#);
+            Request::new(SLOW, "POST", "events", &body).send(&server.0).await
+        };
+        // Each channel counts: three are too many in any second, two are not.
+        let (status, text) = publish(r#""a","b","c""#).await;
+        assert_eq!((status, &text[..]), (429, "The app may publish at most 2 events in a second, try again"), "P25");
+        // Until a second is there in which nothing has been published.
+        let allowed = async { while publish(r#""a","b""#).await.0 != 200 {} };
+        assert!(tokio::time::timeout(testkit::PATIENCE, allowed).await.is_ok(), "P25 two are allowed");
+    });
+}
+
+/// Sends it with an `Idempotency-Key`: status, whether it is the answer of an earlier one, and the body.
+async fn keyed(server: &Server, request: &Request, key: &str) -> (u16, bool, String) {
+    let query: Vec<_> = request.signed().iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let url = format!("http://{}{}?{}", server.address(), request.path, query.join("&"));
+    let request = server.client.post(url).header("idempotency-key", key).body(request.body.clone());
+    let answer = request.send().await.unwrap();
+    let replayed = answer.headers().get("idempotent-replayed").is_some_and(|value| value == "true");
+    (answer.status().as_u16(), replayed, answer.text().await.unwrap())
+}
+
+#[test]
+fn what_is_sent_twice_under_one_key_or_one_signature_is_published_once() {
+    DEFAULTS.run(async |server| {
+        let server = &server.0;
+        let mut listener = Socket::connect(server.address(), MAIN.key).await;
+        listener.subscribe("keyed").await;
+        let event = |data: &str| {
+            let body = serde_json::json!({"name": "e", "channel": "keyed", "data": data}).to_string();
+            Request::new(MAIN, "POST", "events", &body)
+        };
+        let (long, too_long) = ("k".repeat(255), "k".repeat(256));
+        for (row, data, key, wanted) in [
+            ("the first", "1", "key", (200, false)),
+            ("the same again", "1", "key", (200, true)),
+            ("another body", "2", "key", (409, false)),
+            ("another key", "1", "other", (200, false)),
+            ("255 characters", "1", &long, (200, false)),
+            ("256 characters", "1", &too_long, (400, false)),
+            ("a space", "1", "a b", (400, false)),
+        ] {
+            let (status, replayed, text) = keyed(server, &event(data), key).await;
+            assert_eq!((status, replayed), wanted, "docs/protocol.md, what is sent twice: {row}: {text}");
+        }
+        for _ in 0..3 {
+            listener.expect_event("e").await;
+        }
+        listener.expect_quiet().await;
+
+        let mut listener = Socket::connect(server.address(), ONCE.key).await;
+        listener.subscribe("once").await;
+        let request = Request::new(ONCE, "POST", "events", r#"{"name":"e","channel":"once","data":"1"}"#);
+        for _ in 0..3 {
+            assert_eq!(request.send(server).await, (200, "{}".into()), "docs/protocol.md, replays");
+        }
+        let last = Request::new(ONCE, "POST", "events", r#"{"name":"last","channel":"once","data":"1"}"#);
+        assert_eq!(last.send(server).await.0, 200);
+        listener.expect_event("e").await;
+        listener.expect_event("last").await;
     });
 }

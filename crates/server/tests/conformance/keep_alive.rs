@@ -94,3 +94,14 @@ fn a_cached_event_is_gone_after_its_time() {
         assert!(tokio::time::timeout(Duration::from_secs(5), missed).await.is_ok(), "2.10 it lasts longer");
     });
 }
+
+#[test]
+fn a_frame_that_is_begun_is_ended_in_time() {
+    QUICK.run(async |server| {
+        let mut socket = connect(&server.0, MAIN).await;
+        let frame = testkit::masked_frame(0x81, br#"{"event":"pusher:ping"}"#);
+        socket.send_raw(&frame[..10]).await;
+        let reason = "A frame was not completed in time".to_owned();
+        assert_eq!(socket.expect_close_with().await, (4202, reason), "docs/protocol.md, close codes");
+    });
+}

@@ -206,3 +206,16 @@ impl<'s> Row<'s> {
         }
     }
 }
+
+#[test]
+fn a_wanted_text_fits_only_what_it_says() {
+    for (text, wanted) in
+        [("abc", "abc"), ("abc", "a…c"), ("abc", "…"), ("abc", "…b…"), ("aXbXc", "a…X…c"), ("ac", "a…c")]
+    {
+        assert!(fits(text, wanted), "{wanted}");
+    }
+    for (text, wanted) in [("abc", "ab"), ("abc", "a…d"), ("abc", "b…c"), ("abc", "…d…"), ("a", "a…a"), ("abc", "")]
+    {
+        assert!(!fits(text, wanted), "{wanted}");
+    }
+}

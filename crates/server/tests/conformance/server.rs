@@ -29,6 +29,15 @@ pub(crate) const AUTHORIZED: App = app("10", "authorized", "authorized-secret-01
 /// Keeps nothing of the past.
 pub(crate) const FORGETFUL: App = app("11", "forgetful", "forgetful-secret-0123456789");
 
+/// One connection from an address.
+pub(crate) const ADDRESS: App = app("12", "address", "address-secret-0123456789");
+/// One connection of a user.
+pub(crate) const USER: App = app("13", "user", "user-secret-0123456789");
+/// Two published events a second.
+pub(crate) const SLOW: App = app("14", "slow", "slow-secret-0123456789");
+/// A signature counts once.
+pub(crate) const ONCE: App = app("15", "once", "once-secret-0123456789");
+
 #[derive(Clone, Copy)]
 pub(crate) struct App {
     pub(crate) id: &'static str,
@@ -43,7 +52,8 @@ const fn app(id: &'static str, key: &'static str, secret: &'static str) -> App {
 impl App {
     /// The app of this key, as scripts name it.
     pub(crate) fn named(name: &str) -> Self {
-        let apps = [MAIN, PLAIN, COUNTS, DISABLED, ONE, ORIGINS, SMALL, AUTHORIZED, FORGETFUL];
+        let apps =
+            [MAIN, PLAIN, COUNTS, DISABLED, ONE, ORIGINS, SMALL, AUTHORIZED, FORGETFUL, ADDRESS, USER, SLOW, ONCE];
         apps.into_iter().find(|app| app.key == name).unwrap_or_else(|| panic!("there is no app {name}"))
     }
 
@@ -68,6 +78,10 @@ fn apps() -> Value {
             "client_events_per_second_max": 2, "event_bytes_max": 20})),
         AUTHORIZED.with(json!({"authorized_only": true})),
         FORGETFUL.with(json!({"history": [{"prefix": "", "messages_max": 0, "seconds": 1}]})),
+        ADDRESS.with(json!({"connections_per_address_max": 1})),
+        USER.with(json!({"connections_per_user_max": 1})),
+        SLOW.with(json!({"publishes_per_second_max": 2})),
+        ONCE.with(json!({"refuse_replays": true})),
     ])
 }
 
@@ -95,6 +109,7 @@ pub(crate) static QUICK: Shared = Shared::new(&[
     ("SOCKET__AUTHORIZATION_TIMEOUT_SECONDS", "1"),
     ("SOCKET__SESSION_TIMEOUT_SECONDS", "1"),
     ("SOCKET__SESSION_HEARTBEAT_SECONDS", "1"),
+    ("SOCKET__FRAME_TIMEOUT_SECONDS", "1"),
     ("HISTORY__CACHE_SECONDS", "1"),
 ]);
 

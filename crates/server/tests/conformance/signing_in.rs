@@ -171,6 +171,52 @@ A < {"event":"pusher_internal:watchlist_events","data":"{\"events\":[{\"name\":\
 }
 
 #[test]
+fn names_of_protected_channels_are_never_public_and_counts_of_a_user_are_limited() {
+    run(
+        &DEFAULTS,
+        r##"
+# docs/protocol.md user- and chat- need a sign-in
+A > {"event":"pusher:subscribe","data":{"channel":"user-u~"}}
+A < {"event":"pusher:error","data":{"code":null,"message":"Sign in to subscribe to user-u~"}}
+A < {"event":"pusher:subscription_error","channel":"user-u~","data":{"type":"AuthError","error":"Sign in to subscribe to user-u~","status":401}}
+A > {"event":"pusher:subscribe","data":{"channel":"chat-a",$(auth A chat-a)}}
+A < {"event":"pusher:error","data":{"code":null,"message":"Sign in to subscribe to chat-a"}}
+A < {"event":"pusher:subscription_error","channel":"chat-a",…
+# docs/protocol.md a user's channel is for that user, and takes what is published to it
+A here
+A > {"event":"pusher:signin","data":{$(user A {"id":"u~"})}}
+A < {"event":"pusher:signin_success",…
+A > {"event":"pusher:subscribe","data":{"channel":"user-u~"}}
+A < {"event":"pusher_internal:subscription_succeeded","channel":"user-u~","data":"{}"}
+POST events {"name":"e","channel":"user-u~","data":"1"}
+= 200 {}
+A < {"event":"e","channel":"user-u~","data":"1"}
+A > {"event":"pusher:subscribe","data":{"channel":"user-v~"}}
+A < {"event":"pusher:error",…
+A < {"event":"pusher:subscription_error","channel":"user-v~","data":{"type":"AuthError",…"status":403}}
+# docs/protocol.md a twin for stock clients gets what is published to the name without prefix
+A > {"event":"pusher:subscribe","data":{"channel":"private-user-u~",$(auth A private-user-u~)}}
+A < {"event":"pusher_internal:subscription_succeeded",…
+POST events {"name":"e","channel":"user-u~","data":"1"}
+= 200 {}
+A < {"event":"e","channel":"private-user-u~","data":"1"}
+# 4104 one connection of a user, as the policy has it
+app user
+A here
+A > {"event":"pusher:signin","data":{$(user A {"id":"u~"})}}
+A < {"event":"pusher:signin_success",…
+B here
+B > {"event":"pusher:signin","data":{$(user B {"id":"u~"})}}
+B < {"event":"pusher:error","data":{"code":4104,"message":"Too many connections of this user"}}
+B × 4104 Too many connections of this user
+C here
+C > {"event":"pusher:signin","data":{$(user C {"id":"v~"})}}
+C < {"event":"pusher:signin_success",…
+"##,
+    );
+}
+
+#[test]
 fn a_token_or_ticket_that_is_none_closes_a_new_socket_with_4009() {
     DEFAULTS.run(async |server| {
         let path = format!("/app/{}?protocol=7", MAIN.key);
