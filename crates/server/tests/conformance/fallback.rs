@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use serde_json::json;
 use testkit::RawSocket;
 
 use crate::request::{Request, send};
@@ -28,8 +29,12 @@ struct Lines {
 
 impl Lines {
     async fn of(server: &Server, path: &str) -> Self {
+        Self::asked(server, "POST", path).await
+    }
+
+    async fn asked(server: &Server, method: &str, path: &str) -> Self {
         let mut raw = RawSocket::connect(server.address()).await;
-        raw.write(format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n").as_bytes()).await;
+        raw.write(format!("{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n").as_bytes()).await;
         let head = raw.read_head().await.to_lowercase();
         Self { raw, head, read: String::new() }
     }
@@ -181,6 +186,26 @@ fn what_closes_a_socket_closes_a_session_with_the_same_code() {
 }
 
 #[test]
+fn a_session_signs_in_and_is_terminated_as_a_socket_is() {
+    DEFAULTS.run(async |server| {
+        let (server, path) = (&server.0, session(MAIN.key));
+        let mut lines = Lines::of(server, &format!("{path}/xhr_streaming{QUERY}")).await;
+        lines.expect("the first lines", &["o{}"]).await;
+        let established = lines.next().await.unwrap().replace('\\', "");
+        let (_, rest) = established.split_once(r#""socket_id":""#).unwrap();
+        let (id, data) = (rest.split_once('"').unwrap().0.parse().unwrap(), r#"{"id":"xhr"}"#);
+        let auth = format!("{}:{}", MAIN.key, MAIN.signer().sign_user(id, data));
+        let frame = json!({"event": "pusher:signin", "data": {"auth": auth, "user_data": data}});
+        let body = json!([frame.to_string()]).to_string();
+        assert_eq!(send(server, "POST", &format!("{path}/xhr_send{QUERY}"), &body).await.0, 204);
+        lines.expect("signing in", &["a[…pusher:signin_success…]"]).await;
+        assert_eq!(Request::new(MAIN, "POST", "users/xhr/terminate_connections", "{}").send(server).await.0, 200);
+        lines.expect("terminated", &["a[…pusher:error…4009…]", r#"c[4009,"Connection is unauthorized"]"#]).await;
+        assert_eq!(lines.next().await, None, "2.16 the response ends");
+    });
+}
+
+#[test]
 fn what_is_no_session_is_told_by_a_status() {
     DEFAULTS.run(async |server| {
         let (server, path) = (&server.0, session(MAIN.key));
@@ -206,5 +231,29 @@ fn silence_is_filled_with_h_and_a_session_that_nobody_receives_from_ends() {
         drop(lines);
         let gone = async { while send(server, "POST", &format!("{path}/xhr_send"), "[]").await.0 != 404 {} };
         assert!(tokio::time::timeout(testkit::PATIENCE, gone).await.is_ok(), "2.16 the session ends");
+    });
+}
+
+#[test]
+fn events_are_streamed_to_who_only_listens_and_a_refusal_is_a_status() {
+    DEFAULTS.run(async |server| {
+        let (server, query) = (&server.0, "sse?protocol=7&channels=sse-a,private-a");
+        let mut lines = Lines::asked(server, "GET", &format!("/app/{}/{query}", MAIN.key)).await;
+        assert!(lines.head.contains("content-type: text/event-stream\r\n"), "docs/protocol.md, SSE: {}", lines.head);
+        let established = r#"data: {"event":"pusher:connection_established","data":"…"}"#;
+        let succeeded = r#"data: {"event":"pusher_internal:subscription_succeeded","channel":"sse-a","data":"{}"}"#;
+        let refused = [r#"data: {"event":"pusher:error",…"#, "", r#"data: {"event":"pusher:subscription_error",…"#, ""];
+        lines.expect("SSE", &[established, "", succeeded, ""]).await;
+        lines.expect("SSE", &refused).await;
+        let event = r#"{"name":"e","channel":"sse-a","data":"1"}"#;
+        assert_eq!(Request::new(MAIN, "POST", "events", event).send(server).await.0, 200);
+        lines.expect("SSE", &[r#"data: {"event":"e","channel":"sse-a","data":"1"}"#, ""]).await;
+        for (row, path, status) in [
+            ("an unknown key", "/app/nobody/sse?protocol=7", 404),
+            ("a disabled app", "/app/disabled/sse?protocol=7", 403),
+            ("no version", "/app/plain/sse", 400),
+        ] {
+            assert_eq!(send(server, "GET", path, "").await.0, status, "docs/protocol.md, SSE: {row}");
+        }
     });
 }

@@ -1,5 +1,5 @@
-//! The Pusher protocol, row by row, against the real binary: what section 2 of the protocol's facts says, each rule at
-//! its limit and one past it. Numbers in front of rows are those of the table in `docs/contributing.md`.
+//! The Pusher protocol, row by row, against the real binary: each rule at its limit and one past it. Numbers in front of
+//! rows are those of rules; the table is in `docs/contributing.md`.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod caches;
