@@ -97,6 +97,16 @@ A > {"event":"client-x","channel":"private-a~","data":"$(x 10241)"}
 A < {"event":"pusher:error","data":{"code":null,"message":"The data of a client event may have at most 10240 bytes"}}
 A > {"event":"client-last","channel":"private-a~","data":"1"}
 B < {"event":"client-last","channel":"private-a~","data":"1"}
+# 2.5 the data of a client event, as the policy has it
+app small
+A > {"event":"pusher:subscribe","data":{"channel":"private-a~",$(auth A private-a~)}}
+A < {"event":"pusher_internal:subscription_succeeded",…
+B > {"event":"pusher:subscribe","data":{"channel":"private-a~",$(auth B private-a~)}}
+B < {"event":"pusher_internal:subscription_succeeded",…
+A > {"event":"client-x","channel":"private-a~","data":"$(x 21)"}
+A < {"event":"pusher:error","data":{"code":null,"message":"The data of a client event may have at most 20 bytes"}}
+A > {"event":"client-x","channel":"private-a~","data":"$(x 20)"}
+B < {"event":"client-x","channel":"private-a~","data":"$(x 20)"}
 # 2.13 encrypted payloads are relayed byte for byte, to sockets and from backends
 A > {"event":"pusher:subscribe","data":{"channel":"private-encrypted-a~",$(auth A private-encrypted-a~)}}
 A < {"event":"pusher_internal:subscription_succeeded","channel":"private-encrypted-a~","data":"{}"}

@@ -17,6 +17,7 @@ mod recovery;
 mod request;
 mod script;
 mod server;
+mod signatures;
 mod signing_in;
 mod subscribing;
 mod webhooks;

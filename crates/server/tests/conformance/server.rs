@@ -37,6 +37,8 @@ pub(crate) const USER: App = app("13", "user", "user-secret-0123456789");
 pub(crate) const SLOW: App = app("14", "slow", "slow-secret-0123456789");
 /// A signature counts once.
 pub(crate) const ONCE: App = app("15", "once", "once-secret-0123456789");
+/// Of one row, which may list all of its channels.
+pub(crate) const ALONE: App = app("16", "alone", "alone-secret-0123456789");
 
 #[derive(Clone, Copy)]
 pub(crate) struct App {
@@ -52,8 +54,9 @@ const fn app(id: &'static str, key: &'static str, secret: &'static str) -> App {
 impl App {
     /// The app of this key, as scripts name it.
     pub(crate) fn named(name: &str) -> Self {
-        let apps =
-            [MAIN, PLAIN, COUNTS, DISABLED, ONE, ORIGINS, SMALL, AUTHORIZED, FORGETFUL, ADDRESS, USER, SLOW, ONCE];
+        let apps = [
+            MAIN, PLAIN, COUNTS, DISABLED, ONE, ORIGINS, SMALL, AUTHORIZED, FORGETFUL, ADDRESS, USER, SLOW, ONCE, ALONE,
+        ];
         apps.into_iter().find(|app| app.key == name).unwrap_or_else(|| panic!("there is no app {name}"))
     }
 
@@ -82,6 +85,7 @@ fn apps() -> Value {
         USER.with(json!({"connections_per_user_max": 1})),
         SLOW.with(json!({"publishes_per_second_max": 2})),
         ONCE.with(json!({"refuse_replays": true})),
+        ALONE.with(json!({})),
     ])
 }
 
