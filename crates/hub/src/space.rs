@@ -129,21 +129,19 @@ impl Space {
                 return Err(JoinRefused::Unloaded);
             }
         };
-        if let Some(joiner) = joiner {
-            let members_max = members_max(&app.policy, &self.common);
-            match state.add_member(name, joiner, members_max) {
-                Ok(true) => self.observe(|| Observed::MemberAdded { channel: name, user: &joiner.user_id }),
-                Ok(false) => {}
-                Err(_) => {
-                    self.watch_expiry(channel, state);
-                    return Err(JoinRefused::Full(members_max));
-                }
-            }
-        }
+        let members_max = members_max(&app.policy, &self.common);
+        let Ok(added) = joiner.map(|joiner| state.add_member(name, joiner, members_max)).transpose() else {
+            self.watch_expiry(channel, state);
+            return Err(JoinRefused::Full(members_max));
+        };
         state.add_subscriber(inbox);
         state.positioned += usize::from(*resume != Resume::Nothing);
         if state.subscribers == 1 {
             self.observe(|| Observed::Occupied { channel: name });
+        }
+        // After it: a channel has no members before it is occupied, as it has none once it is vacated.
+        if let Some(joiner) = joiner.filter(|_| added == Some(true)) {
+            self.observe(|| Observed::MemberAdded { channel: name, user: &joiner.user_id });
         }
         let mut joined = Joined { id: state.id, since: state.seq, data: state.succeeded(), follow: past.frames };
         if channel.is_cache() && past.recovered != Some(true) && !past.rewound {
