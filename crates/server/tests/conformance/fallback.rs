@@ -243,11 +243,14 @@ fn events_are_streamed_to_who_only_listens_and_a_refusal_is_a_status() {
         let established = r#"data: {"event":"pusher:connection_established","data":"…"}"#;
         let succeeded = r#"data: {"event":"pusher_internal:subscription_succeeded","channel":"sse-a","data":"{}"}"#;
         let refused = [r#"data: {"event":"pusher:error",…"#, "", r#"data: {"event":"pusher:subscription_error",…"#, ""];
-        lines.expect("SSE", &[established, "", succeeded, ""]).await;
+        let position = r#"data: {"event":"kabar:position","channel":"sse-a","data":"{\"epoch\":…,\"offset\":0}"}"#;
+        lines.expect("SSE", &[established, "", succeeded, "", "id: sse-a:…:0", position, ""]).await;
         lines.expect("SSE", &refused).await;
         let event = r#"{"name":"e","channel":"sse-a","data":"1"}"#;
         assert_eq!(Request::new(MAIN, "POST", "events", event).send(server).await.0, 200);
-        lines.expect("SSE", &[r#"data: {"event":"e","channel":"sse-a","data":"1"}"#, ""]).await;
+        lines
+            .expect("SSE", &["id: sse-a:…:1", r#"data: {"event":"e","channel":"sse-a","data":"1","offset":1}"#, ""])
+            .await;
         for (row, path, status) in [
             ("an unknown key", "/app/nobody/sse?protocol=7", 404),
             ("a disabled app", "/app/disabled/sse?protocol=7", 403),
