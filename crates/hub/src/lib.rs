@@ -4,16 +4,18 @@
 //! a signature, it asks the [`Gate`].
 //!
 //! ```text
-//! upgrade   HTTP upgrade → raw stream           websocket  bytes ↔ RFC 6455 messages
-//! fallback  sockets over plain HTTP
-//! arrival   who may come in                         proxies    whose word about addresses counts
-//! shard     the sockets of one thread           socket     one peer: reads, answers, queue
-//! io        what a socket's bytes travel on     queue      frames on their way to one peer
-//! space     channels and users of one app       channel    one channel: who is there, what it said
-//! history   what a channel said lately          journal    the same, where it outlives the process
-//! directory every app's space, every shard      inbox      what other threads hand to a shard
-//! wheel     every timeout of a shard            gate       questions that need the outside
-//! observer  who is told what happens
+//! upgrade   HTTP upgrade → raw stream           websocket   bytes ↔ RFC 6455 messages
+//! fallback  sockets over plain HTTP             arrival     who may come in
+//! proxies   whose word about addresses counts   connections how many there are, of whom
+//! shard     the sockets of one thread           socket      one peer: reads, answers, queue
+//! io        what a socket's bytes travel on     queue       frames on their way to one peer
+//! sign_in   who a socket is                     subscribe   who may subscribe
+//! directory every app's space, every shard      space       channels and users of one app
+//! channel   one channel: who is there           history     what it said lately
+//! journal   the same, where it outlives us      replay      a subscription that wants the past
+//! users     who is online, who watches          inbox       what threads hand to a shard
+//! wheel     every timeout of a shard            gate        questions that need the outside
+//! observer  who is told what happens            apps        the apps, as they are now
 //! ```
 
 mod apps;
@@ -34,6 +36,7 @@ mod proxies;
 mod queue;
 mod replay;
 mod shard;
+mod sign_in;
 mod socket;
 mod space;
 mod subscribe;
