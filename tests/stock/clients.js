@@ -84,7 +84,7 @@ export function ownBackend(kabar, userId, { app = FIRST, watchlist, ...more } = 
 }
 
 /** The next event of that name on anything with pusher-js's `bind`. Ask before causing it. */
-export function next(target, event, matches = () => true) {
+export function next(target, event, matches = () => true, ms = undefined) {
   let handler;
   const heard = new Promise((resolve) => {
     handler = (data, metadata) => {
@@ -92,7 +92,7 @@ export function next(target, event, matches = () => true) {
     };
     target.bind(event, handler);
   });
-  return within(heard, `event ${event}`).finally(() => target.unbind(event, handler));
+  return within(heard, `event ${event}`, ms).finally(() => target.unbind(event, handler));
 }
 
 /** Waits until the client is connected. */

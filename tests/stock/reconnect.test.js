@@ -3,15 +3,22 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 import { Clients, eachVersion, next, ownBackend, server, subscribed } from './clients.js';
-import { CLOSED, FIRST, FULL, Kabar, within } from './harness.js';
+import { Gate } from './gate.js';
+import { CLOSED, FIRST, FULL, Kabar } from './harness.js';
 
-let kabar;
+let kabar, gate;
 
-before(async () => { kabar = await Kabar.start(); });
-after(() => kabar?.stop());
+before(async () => {
+  kabar = await Kabar.start();
+  gate = await Gate.start(kabar);
+});
+after(async () => {
+  await gate?.stop();
+  await kabar?.stop();
+});
 
-/** Resolves once the channel's subscription is confirmed anew. */
-const again = (channel) => next(channel, 'pusher:subscription_succeeded');
+/** Once the channel's subscription is confirmed anew. */
+const again = (channel) => next(channel, 'pusher:subscription_succeeded', () => true, 30_000);
 
 eachVersion(({ Pusher }) => {
   let clients;
@@ -23,15 +30,14 @@ eachVersion(({ Pusher }) => {
     { how: 'the server is killed', signal: 'SIGKILL', code: 1006 },
   ]) {
     test(`after ${how}, everything comes back with the next one`, async () => {
-      const client = await clients.connected(null, ownBackend(kabar, 'u1'));
+      const client = await clients.connected(null, { wsPort: gate.port, ...ownBackend(kabar, 'u1') });
       const names = ['news', 'private-orders', 'presence-lobby'];
       const channels = [];
       for (const name of names) channels.push(await subscribed(client, name));
       const old = client.connection.socket_id;
-      const closed = next(client.connection, 'error', ({ error }) => error?.data?.code === code);
-      const back = within(Promise.all(channels.map(again)), 'subscriptions come back', 30_000);
-      await kabar.restart(signal);
-      await Promise.all([closed, back]);
+      const closed = next(client.connection, 'error', ({ data }) => data?.code === code);
+      const back = channels.map(again);
+      await Promise.all([gate.restart(signal), closed, ...back]);
       assert.notEqual(client.connection.socket_id, old);
       assert.equal(channels[2].members.count, 1);
 
