@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 
 npm ci --silent
-node --test --test-concurrency=1 ./*.test.js
+node --test --test-concurrency=2 ./*.test.js
 
 venv=$(cd ../.. && pwd)/target/stock-venv
 [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
