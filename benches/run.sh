@@ -88,8 +88,11 @@ for _ in $(seq "$rounds"); do
     run "$server" saturated fanout --sockets 1000 --seconds 5
     run "$server" rated fanout --sockets 1000 --rate 20 --seconds 5
     run "$server" rooms rooms --rooms 500 --of 2 --seconds 5
+    run "$server" growth fanout --sockets 19000 --rate 1 --seconds 8
   done
-  run kabar growth fanout --sockets 19000 --rate 1 --seconds 8
+  run kabar channels rooms --rooms 500 --of 2 --seconds 5 --others 100000
+  run kabar calm fanout --sockets 999 --rate 20 --bytes 8192 --seconds 5
+  run kabar stalled fanout --sockets 999 --rate 20 --bytes 8192 --seconds 5 --stalled 1
   run kabar storm storm --sockets 10000 --seconds 6
 
   # Chat beside 10,000 sockets that do nothing; then the same statement from pgbench, with as many connections.

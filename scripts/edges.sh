@@ -21,6 +21,8 @@ must api actix-web
 must api jsonwebtoken
 must hub dashmap
 must client tokio-tungstenite
+must webhooks reqwest
+must webhooks store
 
 for crate in protocol hub client; do
   must_not "$crate" diesel
@@ -29,18 +31,20 @@ done
 must_not hub jsonwebtoken
 must_not store actix-web
 must_not store actix-http
-for crate in protocol store hub client; do must_not "$crate" jsonwebtoken; done
-for crate in protocol store client; do must_not "$crate" dashmap; done
+for crate in protocol store hub client webhooks; do must_not "$crate" jsonwebtoken; done
+for crate in protocol store client webhooks; do must_not "$crate" dashmap; done
 must_not protocol tokio
 must_not client actix-http
-for crate in protocol hub store api client testkit; do must_not "$crate" server; done
-for crate in protocol hub store api client server; do must_not "$crate" testkit; done
-for crate in protocol store client; do must_not "$crate" hub; done
+must_not webhooks actix-http
+for crate in protocol hub store api client webhooks testkit; do must_not "$crate" server; done
+for crate in protocol hub store api client webhooks server; do must_not "$crate" testkit; done
+for crate in protocol store client webhooks; do must_not "$crate" hub; done
+for crate in protocol hub store client api; do must_not "$crate" webhooks; done
 must_not hub store
 must_not hub api
 
 # Only the server's configuration reads the environment; testkit is for tests alone.
-if grep -rnE 'std::env::|\benv::vars?\b' crates/{protocol,hub,store,api,client}/src; then
+if grep -rnE 'std::env::|\benv::vars?\b' crates/{protocol,hub,store,api,client,webhooks}/src; then
   echo "edges: only crates/server reads the environment"
   failed=1
 fi

@@ -21,6 +21,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::target::Target;
+use crate::works::Rooms;
 
 #[derive(Parser)]
 #[command(about = "Loads for servers of the Pusher protocol, on loopback only")]
@@ -54,6 +55,9 @@ enum Work {
         /// Publishes a second.
         #[arg(long)]
         rate: Option<f64>,
+        /// Further sockets of the channel that read nothing at all.
+        #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_000))]
+        stalled: u32,
     },
     /// Many channels with a few sockets each; publishes over HTTP, signed, connections kept alive.
     Rooms {
@@ -70,6 +74,9 @@ enum Work {
         /// Publishes a second.
         #[arg(long)]
         rate: Option<f64>,
+        /// Further channels that are subscribed to and quiet.
+        #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+        others: u32,
     },
     /// Sockets with one subscription each that do nothing: what one costs in memory. Needs `--pid`.
     Idle {
@@ -121,8 +128,12 @@ fn run() -> anyhow::Result<()> {
     let report = match Arguments::parse().work {
         Work::Naive { port } => return naive::serve(port),
         Work::Table { file } => return table::print(&file),
-        Work::Fanout { target, sockets, window, rate } => works::rooms("fanout", &target, 1, sockets, window, rate)?,
-        Work::Rooms { target, rooms, of, window, rate } => works::rooms("rooms", &target, rooms, of, window, rate)?,
+        Work::Fanout { target, sockets: of, window, rate, stalled } => {
+            works::rooms("fanout", &target, &Rooms { rooms: 1, of, window, rate, others: 0, stalled })?
+        }
+        Work::Rooms { target, rooms, of, window, rate, others } => {
+            works::rooms("rooms", &target, &Rooms { rooms, of, window, rate, others, stalled: 0 })?
+        }
         Work::Idle { target, sockets } => works::idle(&target, sockets)?,
         Work::Storm { target, sockets, rate } => works::storm(&target, sockets, rate)?,
         Work::Chat { target, jwt_secret, rooms, window, rate } => chat::run(&target, &jwt_secret, rooms, window, rate)?,

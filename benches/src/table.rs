@@ -49,6 +49,21 @@ const BARS: &[Bar] = &[
         false,
         1.15,
     ),
+    bar(
+        "19,000: growth beside naive's",
+        "kabar/growth.cpu_us_per_delivery",
+        Some("naive/growth.cpu_us_per_delivery"),
+        false,
+        1.15,
+    ),
+    bar(
+        "100,000 more channels: publishes/s",
+        "kabar/channels.publishes_per_s",
+        Some("kabar/rooms.publishes_per_s"),
+        true,
+        0.95,
+    ),
+    bar("1 of 1,000 stalled: p99", "kabar/stalled.p99_ms", Some("kabar/calm.p99_ms"), false, 1.2),
     bar("chat: sends/s over pgbench", "kabar/chat.publishes_per_s", Some("pgbench/chat.publishes_per_s"), true, 0.8),
     bar("chat: p99 to a socket, ms", "kabar/chat.p99_ms", None, false, 100.0),
 ];

@@ -66,6 +66,21 @@ pub(crate) fn open(
     Ok(Opened { stream, rest })
 }
 
+impl Opened {
+    /// Subscribes to more channels, all at once, and awaits that each holds.
+    pub(crate) fn subscribe(&mut self, channels: &[String]) -> anyhow::Result<()> {
+        let frame = |channel: &String| {
+            let text = format!(r#"{{"event":"pusher:subscribe","data":{{"auth":"","channel":"{channel}"}}}}"#);
+            client_frame(text.as_bytes())
+        };
+        let frames: Vec<u8> = channels.iter().flat_map(frame).collect();
+        self.stream.write_all(&frames)?;
+        channels
+            .iter()
+            .try_for_each(|_| await_event(&mut self.stream, &mut self.rest, "pusher_internal:subscription_succeeded"))
+    }
+}
+
 fn await_event(stream: &mut TcpStream, rest: &mut Vec<u8>, event: &str) -> anyhow::Result<()> {
     loop {
         let mut came = None;

@@ -15,18 +15,29 @@ use crate::wire::Opened;
 
 /// Connections that publish at a rate: enough that a slow answer does not delay the next publish.
 const RATED_PUBLISHERS: u32 = 32;
+/// Channels of one socket that holds many: fewer than servers allow, and than frames they take in a second.
+const QUIET_EACH: usize = 500;
 /// Sockets that listen during a storm.
 const PROBES: u64 = 10;
 
-/// `rooms` channels with `of` sockets each, published to in turn.
-pub(crate) fn rooms(
-    work: &str,
-    target: &Target,
-    rooms: u32,
-    of: u32,
-    window: u32,
-    rate: Option<f64>,
-) -> anyhow::Result<Report> {
+/// Channels with as many sockets each, published to in turn, and what else is there meanwhile.
+pub(crate) struct Rooms {
+    pub(crate) rooms: u32,
+    pub(crate) of: u32,
+    pub(crate) window: u32,
+    pub(crate) rate: Option<f64>,
+    /// Further channels that nothing is published to.
+    pub(crate) others: u32,
+    /// Sockets in the first room that read nothing at all.
+    pub(crate) stalled: u32,
+}
+
+/// Publishes to the rooms in turn.
+pub(crate) fn rooms(work: &str, target: &Target, load: &Rooms) -> anyhow::Result<Report> {
+    let &Rooms { rooms, of, window, rate, others, stalled } = load;
+    let _others = quiet_channels(target, others)?;
+    let stalled: Vec<_> = (0..stalled).map(|_| Join::public("load-0".to_owned())).collect();
+    let _stalled = target.open(&stalled)?;
     let channels: Vec<_> = (0..rooms).map(|room| format!("load-{room}")).collect();
     let joins: Vec<_> = channels.iter().flat_map(|channel| (0..of).map(|_| Join::public(channel.clone()))).collect();
     let opened = target.open(&joins)?;
@@ -41,6 +52,18 @@ pub(crate) fn rooms(
     };
     let (outcome, usage) = measured(target, || driver.run(plan, &mut request))?;
     Ok(Report::new(work, target, sockets).outcome(plan, &outcome).usage(usage, outcome.deliveries))
+}
+
+/// Sockets that hold so many channels, [`QUIET_EACH`] each.
+fn quiet_channels(target: &Target, channels: u32) -> anyhow::Result<Vec<Opened>> {
+    let names: Vec<_> = (0..channels).map(|channel| format!("quiet-{channel}")).collect();
+    let shares: Vec<_> = names.chunks(QUIET_EACH).collect();
+    let first: Vec<_> = shares.iter().map(|share| Join::public(share[0].clone())).collect();
+    let mut opened = target.open(&first)?;
+    for (socket, share) in opened.iter_mut().zip(shares) {
+        socket.subscribe(&share[1..])?;
+    }
+    Ok(opened)
 }
 
 /// How to publish, and over how many connections.

@@ -12,7 +12,7 @@
 //! | somebody's unread count changed | the user's | `unread-count` |
 
 use hub::{Hub, Publication};
-use protocol::chat::{Message, Receipt, Room, RoomRemoved, Typing, UnreadCount};
+use protocol::chat::{DeliveredReceipt, Message, ReadReceipt, Room, RoomRemoved, Typing, UnreadCount};
 use protocol::{AppId, Protected, RoomId, UserId};
 use serde::Serialize;
 
@@ -22,11 +22,11 @@ pub(crate) fn new_message(hub: &Hub, app: &AppId, message: &Message) {
     publish(hub, app, &Protected::Room(message.room_id), "new-message", message);
 }
 
-pub(crate) fn message_read(hub: &Hub, app: &AppId, receipt: &Receipt) {
+pub(crate) fn message_read(hub: &Hub, app: &AppId, receipt: &ReadReceipt) {
     publish(hub, app, &Protected::Room(receipt.room_id), "message-read", receipt);
 }
 
-pub(crate) fn message_delivered(hub: &Hub, app: &AppId, receipt: &Receipt) {
+pub(crate) fn message_delivered(hub: &Hub, app: &AppId, receipt: &DeliveredReceipt) {
     publish(hub, app, &Protected::Room(receipt.room_id), "message-delivered", receipt);
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use hub::{Apps, Gate, Hub};
 use protocol::chat::Person;
+use protocol::signature::TIMESTAMP_TOLERANCE_SECONDS;
 use protocol::{App, AppId, UserId};
 use store::apps::ApiKeyHash;
 use store::{PgConnection, Store};
@@ -17,6 +18,7 @@ use crate::error::ApiError;
 use crate::gate::UserGate;
 use crate::members::Members;
 use crate::order::Order;
+use crate::signed::once::Once;
 use crate::typing::Typing;
 use crate::unread::Unread;
 use crate::{InvalidAuth, typing, unread};
@@ -25,6 +27,8 @@ use crate::{InvalidAuth, typing, unread};
 const PERSON_KEPT: Duration = Duration::from_secs(30);
 /// The most names remembered; past it all are forgotten.
 const PEOPLE_MAX: usize = 10_000;
+/// How long a signature can be good: its timestamp may lie that far on either side.
+const SIGNATURE_KEPT: Duration = Duration::from_secs(2 * TIMESTAMP_TOLERANCE_SECONDS);
 
 /// The REST interface. Clones share everything.
 #[derive(Clone)]
@@ -42,6 +46,8 @@ pub(crate) struct Inner {
     pub(crate) typing: Typing,
     pub(crate) unread: Unread,
     pub(crate) order: Arc<Order>,
+    pub(crate) by_key: Once,
+    pub(crate) by_signature: Once,
     api_keys: RwLock<Vec<(ApiKeyHash, AppId)>>,
     people: Mutex<HashMap<(AppId, UserId), Known>>,
 }
@@ -72,6 +78,8 @@ impl Api {
             typing: Typing::new(config.typing_timeout),
             unread: Unread::default(),
             order: Arc::default(),
+            by_key: Once::new(config.idempotency_keys_max, config.idempotency_lifetime),
+            by_signature: Once::new(config.idempotency_keys_max, SIGNATURE_KEPT),
             members: Members::default(),
             hub: OnceLock::new(),
             api_keys: RwLock::default(),

@@ -21,6 +21,11 @@ pub struct Config {
     pub event_bytes_max: usize,
     /// The longest body of a publish in bytes; more is refused with 413. 1 MiB.
     pub publish_body_bytes_max: usize,
+    /// Answers to requests with an `Idempotency-Key`, and as many to signatures that count once, that are kept for each
+    /// app; an answer counts once per started KiB, and past it the oldest are forgotten. 100,000.
+    pub idempotency_keys_max: usize,
+    /// How long an answer to a request with an `Idempotency-Key` is kept. 600 s.
+    pub idempotency_lifetime: Duration,
     /// The longest JSON body of any other request in bytes; more is refused with 413. 64 KiB.
     pub body_bytes_max: usize,
     /// The most people that one room may be started or made with. 1,000.
@@ -38,6 +43,8 @@ impl Config {
             ticket_lifetime: Duration::from_secs(30),
             event_bytes_max: 10_240,
             publish_body_bytes_max: 1024 * 1024,
+            idempotency_keys_max: 100_000,
+            idempotency_lifetime: Duration::from_secs(600),
             body_bytes_max: 64 * 1024,
             room_members_max: 1000,
         }

@@ -6,7 +6,9 @@
 //! routes    the handlers, by who calls them       auth      tokens: checked and minted
 //! request   bodies and parameters on their way in gate      what the hub asks
 //! error     the one table of errors               announce  what happened → channel and event
+//! signed    Pusher's HTTP API, past actix-web
 //! typing, unread   what is told by timers         openapi   the description, made from the handlers
+//! journal   what durable channels said, in the store
 //! ```
 
 mod announce;
@@ -18,16 +20,19 @@ mod config;
 mod error;
 mod gate;
 mod headers;
+mod journal;
 mod members;
 mod openapi;
 mod order;
 mod request;
 mod routes;
+mod signed;
 mod typing;
 mod unread;
 
 pub use api::Api;
 pub use auth::{InvalidAuth, MintError, MintFor, Minted, mint};
 pub use config::{Auth, Config, Keys, PublicAlgorithm, PublicKey};
+pub use journal::PgJournal;
 pub use openapi::{internal_openapi, openapi};
 pub use routes::{internal_routes, routes};

@@ -10,10 +10,9 @@ pub(crate) mod channels;
 pub(crate) mod chat;
 pub(crate) mod fallback;
 pub(crate) mod internal;
-pub(crate) mod publish;
 pub(crate) mod tickets;
 
-/// The public routes: `/api/…`, `/apps/{id}/…`, and sockets without a WebSocket at `/app/…` and `/pusher/app/…`. The
+/// The public routes: `/api/…`, and sockets without a WebSocket at `/app/…` and `/pusher/app/…`. The
 /// app needs [`crate::Api`] as its data (`web::Data`), and where sockets are served, the thread's [`hub::Shard`].
 pub fn routes(cfg: &mut web::ServiceConfig) {
     let api = web::scope("/api").wrap(from_fn(headers::shared)).configure(openapi::user_handlers);
@@ -21,8 +20,6 @@ pub fn routes(cfg: &mut web::ServiceConfig) {
     // Their paths are for the hub to read.
     cfg.service(web::scope("/app").default_service(web::to(fallback::fallback)));
     cfg.service(web::scope("/pusher/app").default_service(web::to(fallback::fallback)));
-    let apps = web::scope("/apps").wrap(from_fn(headers::secure)).configure(openapi::publish_handlers);
-    cfg.service(apps.default_service(web::to(publish::nothing_here)));
 }
 
 /// The routes of the internal listener: `/internal/…`.

@@ -14,6 +14,9 @@ use crate::inbox::Inbox;
 use crate::space::Space;
 use crate::{Config, Observer};
 
+/// The node's clock begins here, so that what is older than the node has a time on it too: longer than anything is kept.
+const CLOCK_START: u32 = 40 * 24 * 3600;
+
 /// Every app's space, and the shards. Apps do not share a map, so no name can reach across.
 pub(crate) struct Directory {
     pub(crate) common: Arc<Common>,
@@ -34,7 +37,7 @@ pub(crate) struct Common {
 impl Common {
     /// Whole seconds of the node's own clock, which never goes back.
     pub(crate) fn now(&self) -> u32 {
-        self.started.elapsed().as_secs() as u32
+        CLOCK_START + self.started.elapsed().as_secs() as u32
     }
 }
 

@@ -103,6 +103,29 @@ impl History {
         }
     }
 
+    /// Takes over what the journal has: the newest messages, which end at `position`, each with its age in seconds.
+    pub(crate) fn load(
+        &mut self,
+        position: Position,
+        frames: impl Iterator<Item = (Bytes, Option<SocketId>, u32)>,
+        budget: &Arc<Budget>,
+        now: u32,
+    ) {
+        self.ring.clear();
+        self.position = Some(position);
+        for (frame, except, age) in frames {
+            match budget.take(&frame) {
+                Some(charge) => {
+                    self.ring.push_back(Entry { frame, at: now.saturating_sub(age), except, _charge: charge });
+                }
+                None => self.ring.clear(),
+            }
+        }
+        let spare = self.ring.len().saturating_sub(self.rule.messages_max as usize);
+        self.ring.drain(..spare);
+        self.trim(now);
+    }
+
     /// The offset that the next message gets.
     pub(crate) fn next_offset(&self) -> u64 {
         self.position.map_or(1, |position| position.offset + 1)
@@ -296,6 +319,21 @@ mod tests {
         assert_eq!(newest(None, Some(5)), whole(2..=3));
         assert_eq!(newest(Some(50), Some(0)), whole(3..=3));
         assert_eq!(newest(None, None), whole(1..=3));
+    }
+
+    #[test]
+    fn what_the_journal_has_is_as_old_as_it_says() {
+        let budget = Budget::new(10_000);
+        let rule = Rule { messages_max: 3, seconds: 100, durable: true };
+        let mut history = History::new(rule, None, 1000);
+        let stored = [(6, 101), (7, 90), (8, 10), (9, 0)].map(|(n, age): (u64, u32)| (n.to_string().into(), None, age));
+        history.load(Position { epoch: EPOCH, offset: 9 }, stored.into_iter(), &budget, 1000);
+        assert_eq!(history.after(6, None, 1000), whole(7..=9));
+        assert_eq!(history.after(5, None, 1000), Past::Gone);
+        assert_eq!(history.after(6, None, 1011), Past::Gone);
+        assert_eq!(history.newest(Rewind { messages: None, seconds: Some(10) }, 1000), whole(8..=9));
+        push(&mut history, &budget, 1001);
+        assert_eq!(history.after(8, None, 1001), whole(9..=10));
     }
 
     #[test]

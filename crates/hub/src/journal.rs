@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use protocol::{AppId, Channel, Position, SocketId};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use crate::hub::{Publication, PublishError};
 use crate::space::Space;
@@ -102,12 +103,20 @@ pub struct JournalEvent {
     pub data: String,
     /// The socket that did not get it.
     pub except: Option<SocketId>,
+    /// How long ago it was stored.
+    pub age_seconds: u32,
 }
 
 /// The journal of a node, and the way to its writer.
 pub(crate) struct Keeper {
     pub(crate) journal: Arc<dyn Journal>,
-    operations: mpsc::Sender<Operation>,
+    operations: mpsc::Sender<Queued>,
+}
+
+/// What the writer does, and since when it waits.
+struct Queued {
+    operation: Operation,
+    at: Instant,
 }
 
 /// What the writer does, one after another.
@@ -134,6 +143,11 @@ impl Keeper {
         Self { journal, operations }
     }
 
+    /// How many publications may be queued now.
+    pub(crate) fn room(&self) -> usize {
+        self.operations.capacity()
+    }
+
     /// Queues a publication; its answer comes once it is stored.
     pub(crate) fn append(
         &self,
@@ -153,7 +167,7 @@ impl Keeper {
         };
         let (reply, answer) = oneshot::channel();
         let operation = Operation::Append { space, entry, reply: Some(reply) };
-        self.operations.try_send(operation).map_err(|_| PublishError::Busy)?;
+        self.queue(operation).map_err(|_| PublishError::Busy)?;
         Ok(answer)
     }
 
@@ -166,7 +180,14 @@ impl Keeper {
     ) -> Result<(), JournalUnavailable> {
         let (reply, answer) = oneshot::channel();
         let operation = Operation::Place { space, app, channel, reply };
-        self.operations.try_send(operation).map_err(|_| JournalUnavailable)?;
+        self.queue(operation).map_err(|_| JournalUnavailable)?;
         answer.await.unwrap_or(Err(JournalUnavailable))
     }
+
+    fn queue(&self, operation: Operation) -> Result<(), Full> {
+        self.operations.try_send(Queued { operation, at: Instant::now() }).map_err(|_| Full)
+    }
 }
+
+/// The writer has too much to do, or is gone with its runtime.
+struct Full;

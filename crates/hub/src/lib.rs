@@ -8,7 +8,7 @@
 //! fallback  sockets over plain HTTP
 //! arrival   who may come in                         proxies    whose word about addresses counts
 //! shard     the sockets of one thread           socket     one peer: reads, answers, queue
-//! io        what a socket's bytes travel on
+//! io        what a socket's bytes travel on     queue      frames on their way to one peer
 //! space     channels and users of one app       channel    one channel: who is there, what it said
 //! history   what a channel said lately          journal    the same, where it outlives the process
 //! directory every app's space, every shard      inbox      what other threads hand to a shard
@@ -31,6 +31,7 @@ mod io;
 mod journal;
 mod observer;
 mod proxies;
+mod queue;
 mod replay;
 mod shard;
 mod socket;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use protocol::Channel;
 use protocol::frame::{ChannelData, ChannelEvent};
+use protocol::{Channel, SocketId};
 
 use crate::hub::Shared;
 use crate::journal::{JournalEvent, JournalPage, JournalQuery, JournalUnavailable};
@@ -39,7 +39,11 @@ impl Replay {
     pub(crate) async fn ask(&self, shared: &Shared, space: &Arc<Space>) -> Result<Stored, JournalUnavailable> {
         let keeper = shared.keeper.get().ok_or(JournalUnavailable)?;
         let app = space.app().id.clone();
-        keeper.place(Arc::clone(space), app.clone(), self.channel.clone()).await?;
+        if space.position(&self.channel).is_none() {
+            // That also reads its newest: most who come back will find in memory what they missed.
+            keeper.place(Arc::clone(space), app, self.channel.clone()).await?;
+            return Ok(Stored { through: 0, whole: true, frames: Vec::new() });
+        }
         let limit = shared.config().replay_messages_max;
         let query = match self.resume {
             Resume::After { position, .. } => JournalQuery::After { position, limit },
@@ -62,6 +66,13 @@ impl Replay {
         let wanted = page.events.iter().filter(|event| own.is_none() || event.except != own);
         let frames = wanted.map(|event| (event.offset, encode(&self.channel, event))).collect();
         Stored { through, whole: page.whole, frames }
+    }
+}
+
+impl JournalPage {
+    /// The frames of its events, with the sockets that did not get them and their ages in seconds.
+    pub(crate) fn frames(&self, channel: &Channel) -> impl Iterator<Item = (Bytes, Option<SocketId>, u32)> {
+        self.events.iter().map(move |event| (encode(channel, event), event.except, event.age_seconds))
     }
 }
 

@@ -1,24 +1,19 @@
 //! One peer: its stream, its queue, what it is subscribed to.
 
-use std::collections::VecDeque;
-use std::io;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::SystemTime;
 
-use bytes::{Buf, Bytes};
 use protocol::{App, Channel, SocketId};
 use smallvec::SmallVec;
 
 use crate::Io;
 use crate::channel::ChannelId;
 use crate::connections::Admitted;
+use crate::queue::Queue;
 use crate::space::Space;
 use crate::websocket::Decoder;
 use crate::wheel::Deadline;
-
-/// Small messages that wait for one peer are copied together into writes of at most this size.
-const WRITE_BYTES: usize = 64 * 1024;
 
 /// A socket of this shard. What it costs while idle is this struct, its task and its stream: buffers exist only while
 /// something is half read or unsent.
@@ -133,95 +128,6 @@ impl Rate {
     }
 }
 
-/// Frames that the kernel has not taken yet.
-#[derive(Default)]
-pub(crate) struct Queue {
-    frames: VecDeque<Bytes>,
-    bytes: usize,
-    /// The first frame is partly sent: it has to be ended before anything else.
-    begun: bool,
-    /// Bytes of the past that were asked for: they may wait over the limit until all has left.
-    granted: usize,
-}
-
-impl Queue {
-    pub(crate) fn push(&mut self, frame: Bytes) {
-        self.bytes += frame.len();
-        self.frames.push_back(frame);
-    }
-
-    /// Takes what the peer asked for, which does not count as reading slowly.
-    pub(crate) fn grant(&mut self, frame: Bytes) {
-        self.granted += frame.len();
-        self.push(frame);
-    }
-
-    /// What waits, without what was granted.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes.saturating_sub(self.granted)
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.frames.is_empty()
-    }
-
-    /// Drops all but what has to be ended.
-    pub(crate) fn abandon(&mut self) {
-        self.frames.truncate(usize::from(self.begun));
-        self.bytes = self.frames.iter().map(Bytes::len).sum();
-    }
-
-    /// Writes until nothing is left (`true`) or the peer takes no more (`false`).
-    fn write(&mut self, stream: &mut Io, scratch: &mut Vec<u8>) -> io::Result<bool> {
-        while let Some(front) = self.frames.front() {
-            let alone = self.frames.len() == 1 || front.len() >= WRITE_BYTES / 4;
-            let written = if alone { stream.try_write(front) } else { stream.try_write(self.gather(scratch)) };
-            match written {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(len) => self.consume(len),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(error) => return Err(error),
-            }
-        }
-        // Thousands of idle sockets must not keep room for a burst that is over.
-        self.frames = VecDeque::new();
-        match stream.try_flush() {
-            Ok(()) => {
-                self.granted = 0;
-                Ok(true)
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Copies what fits into one write: for small messages far cheaper than a vector of slices.
-    fn gather<'s>(&self, scratch: &'s mut Vec<u8>) -> &'s [u8] {
-        scratch.clear();
-        for frame in &self.frames {
-            if scratch.len() + frame.len() > WRITE_BYTES && !scratch.is_empty() {
-                break;
-            }
-            scratch.extend_from_slice(frame);
-        }
-        scratch
-    }
-
-    fn consume(&mut self, mut len: usize) {
-        self.bytes -= len;
-        while let Some(front) = self.frames.front_mut() {
-            if len < front.len() {
-                front.advance(len);
-                self.begun |= len > 0;
-                return;
-            }
-            len -= front.len();
-            self.frames.pop_front();
-            self.begun = false;
-        }
-    }
-}
-
 impl Socket {
     /// Writes what waits. A failure makes the socket [`Phase::Gone`].
     pub(crate) fn flush(&mut self, scratch: &mut Vec<u8>, now: u32) {
@@ -266,23 +172,6 @@ impl Socket {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_partly_sent_is_ended_and_the_rest_can_be_abandoned() {
-        let mut queue = Queue::default();
-        for text in ["abc", "def", "ghi"] {
-            queue.push(Bytes::from_static(text.as_bytes()));
-        }
-        queue.consume(4);
-        assert_eq!((queue.bytes(), queue.begun), (5, true));
-        queue.abandon();
-        queue.push(Bytes::from_static(b"end"));
-        let mut scratch = Vec::new();
-        assert_eq!(queue.gather(&mut scratch), b"efend");
-        queue.consume(2);
-        queue.abandon();
-        assert!(queue.is_empty());
-    }
 
     #[test]
     fn a_rate_counts_anew_each_second() {

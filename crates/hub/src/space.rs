@@ -18,7 +18,6 @@ use dashmap::mapref::entry::Entry;
 use protocol::frame::{self, ChannelData};
 use protocol::{App, AppId, Channel, Policy, Position};
 
-use crate::Observed;
 use crate::apps::LiveApp;
 use crate::channel::{ChannelId, ChannelState, is_presence};
 use crate::connections::Connections;
@@ -29,6 +28,7 @@ use crate::inbox::{Command, Inbox, Outgoing};
 use crate::socket::{Rate, Subscription};
 use crate::users::Users;
 use crate::websocket;
+use crate::{JournalPage, Observed};
 
 pub use look::{CachedEvent, ChannelInfo, KeptEvent};
 pub(crate) use past::{Resume, Stored};
@@ -260,6 +260,16 @@ impl Space {
     /// Where the channel's history is, as far as this node knows.
     pub(crate) fn position(&self, channel: &Channel) -> Option<Position> {
         self.channels.get(channel.name())?.history.as_ref()?.position()
+    }
+
+    /// As [`Space::place`], with the newest that the journal has: subscribers who missed no more need not ask it.
+    pub(crate) fn load(&self, channel: &Channel, page: &JournalPage) {
+        let policy = &self.app.load().policy;
+        let mut state = self.channels.entry(channel.shared_name()).or_insert_with(|| self.fresh(policy, channel));
+        if let Some(history) = &mut state.history {
+            history.load(page.position, page.frames(channel), &self.common.budget, self.common.now());
+        }
+        self.watch_expiry(channel, &mut state);
     }
 
     /// Whether so many more events may be published in this second.

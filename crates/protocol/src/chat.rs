@@ -211,10 +211,24 @@ pub struct Typing {
     pub is_typing: bool,
 }
 
-/// Data of `message-read` and `message-delivered` on `chat-{roomId}`: a member's pointer moved forward.
+/// Data of `message-delivered` on `chat-{roomId}`: messages reached one of a member's clients.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Receipt {
+pub struct DeliveredReceipt {
+    /// Where.
+    pub room_id: RoomId,
+    /// Whose pointer.
+    pub user_id: UserId,
+    /// Everything up to here.
+    pub last_delivered_seq: i64,
+    /// When.
+    pub delivered_at: DateTime<Utc>,
+}
+
+/// Data of `message-read` on `chat-{roomId}`: a member's read pointer moved forward.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReadReceipt {
     /// Where.
     pub room_id: RoomId,
     /// Whose pointer.

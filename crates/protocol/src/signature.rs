@@ -2,12 +2,14 @@
 //!
 //! Every comparison of a secret takes the same time whatever was sent (`Mac::verify_slice`).
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::SystemTime;
 
 use hmac::{Hmac, Mac};
 use md5::{Digest, Md5};
 use sha2::Sha256;
+use smallvec::SmallVec;
 
 use crate::SocketId;
 
@@ -130,27 +132,27 @@ pub enum RequestRefused {
     },
 }
 
-/// The auth parameters of a signed request's query, percent-decoded.
+/// The parameters of a signed request's query, percent-decoded. Borrows whatever needs no decoding.
 #[derive(Debug)]
 pub struct SignedQuery<'a> {
-    pairs: Vec<(String, String)>,
+    pairs: SmallVec<[(Cow<'a, str>, Cow<'a, str>); 6]>,
     method: &'a str,
     path: &'a str,
 }
 
 impl<'a> SignedQuery<'a> {
     /// Reads the raw query of a request whose raw path is `path`.
-    pub fn parse(method: &'a str, path: &'a str, query: &str) -> Self {
+    pub fn parse(method: &'a str, path: &'a str, query: &'a str) -> Self {
         let pairs = query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (percent_decode(key).to_lowercase(), percent_decode(value))
+            (lower_case(percent_decode(key, true)), percent_decode(value, true))
         });
         Self { pairs: pairs.collect(), method, path }
     }
 
     /// A parameter by its lower-case name.
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.pairs.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str())
+        self.pairs.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_ref())
     }
 
     /// `auth_key`, which names the app.
@@ -168,18 +170,35 @@ impl<'a> SignedQuery<'a> {
 
     /// What has to be signed: method, path and the sorted parameters, one a line.
     pub fn string_to_sign(&self) -> String {
-        let mut pairs: Vec<_> = self.pairs.iter().filter(|(key, _)| key != "auth_signature").collect();
-        pairs.sort();
-        let mut text = format!("{}\n{}\n", self.method, self.path);
+        self.parts(self.path).concat()
+    }
+
+    fn parts<'p>(&'p self, path: &'p str) -> SmallVec<[&'p str; 32]> {
+        let signed = self.pairs.iter().filter(|(key, _)| key != "auth_signature");
+        let mut pairs: SmallVec<[(&str, &str); 6]> =
+            signed.map(|(key, value)| (key.as_ref(), value.as_ref())).collect();
+        pairs.sort_unstable();
+        let mut parts = SmallVec::from_slice(&[self.method, "\n", path, "\n"]);
         for (index, (key, value)) in pairs.into_iter().enumerate() {
             if index > 0 {
-                text.push('&');
+                parts.push("&");
             }
-            text.push_str(key);
-            text.push('=');
-            text.push_str(value);
+            parts.extend_from_slice(&[key, "=", value]);
         }
-        text
+        parts
+    }
+
+    /// The path is signed as it was requested, or, as some SDKs sign before they escape, unescaped.
+    fn is_signed(&self, signer: &Signer) -> bool {
+        if signer.verify(&self.parts(self.path), self.signature()) {
+            return true;
+        }
+        // An escaped slash would make another route of the path that was signed.
+        let plain = percent_decode(self.path, false);
+        let slashes = |path: &str| path.bytes().filter(|byte| *byte == b'/').count();
+        plain != self.path
+            && slashes(&plain) == slashes(self.path)
+            && signer.verify(&self.parts(&plain), self.signature())
     }
 
     /// Checks the request against the app's secret. `now` is Unix seconds.
@@ -187,20 +206,37 @@ impl<'a> SignedQuery<'a> {
     /// # Errors
     /// See [`RequestRefused`]; all but the first kind mean `401`.
     pub fn verify(&self, signer: &Signer, body: &[u8], now: i64) -> Result<(), RequestRefused> {
+        self.verify_head(signer, now)?;
+        self.verify_body(body)
+    }
+
+    /// The part of [`SignedQuery::verify`] that needs no body: who may not ask need not be read further.
+    ///
+    /// # Errors
+    /// See [`RequestRefused`].
+    pub fn verify_head(&self, signer: &Signer, now: i64) -> Result<(), RequestRefused> {
         if self.get("auth_version") != Some("1.0") {
             return Err(RequestRefused::Malformed("auth_version must be 1.0"));
         }
         let given = self.get("auth_timestamp").and_then(|text| text.parse().ok());
         let given: i64 = given.ok_or(RequestRefused::Malformed("auth_timestamp must be Unix time in seconds"))?;
-        let text = self.string_to_sign();
-        if !signer.verify(&[&text], self.signature()) {
-            return Err(RequestRefused::Signature { expected: text, given: self.signature().to_owned() });
+        if !self.is_signed(signer) {
+            let (expected, given) = (self.string_to_sign(), self.signature().to_owned());
+            return Err(RequestRefused::Signature { expected, given });
         }
         if given.abs_diff(now) > TIMESTAMP_TOLERANCE_SECONDS {
             return Err(RequestRefused::Expired { given, now });
         }
+        Ok(())
+    }
+
+    /// The rest of [`SignedQuery::verify`]: whether the body is the one that was signed.
+    ///
+    /// # Errors
+    /// See [`RequestRefused`].
+    pub fn verify_body(&self, body: &[u8]) -> Result<(), RequestRefused> {
         match self.get("body_md5") {
-            Some(md5) if !md5.eq_ignore_ascii_case(&body_md5(body)) => Err(RequestRefused::BodyChanged),
+            Some(md5) if !is_md5_of(md5, body) => Err(RequestRefused::BodyChanged),
             None if !body.is_empty() => Err(RequestRefused::Malformed("body_md5 is missing")),
             _ => Ok(()),
         }
@@ -223,14 +259,31 @@ pub fn body_md5(body: &[u8]) -> String {
     hex::encode(Md5::digest(body))
 }
 
-fn percent_decode(text: &str) -> String {
+fn is_md5_of(text: &str, body: &[u8]) -> bool {
+    let mut given = [0; 16];
+    hex::decode_to_slice(text, &mut given).is_ok() && given == *Md5::digest(body)
+}
+
+fn lower_case(text: Cow<'_, str>) -> Cow<'_, str> {
+    match text.chars().any(char::is_uppercase) {
+        true => text.to_lowercase().into(),
+        false => text,
+    }
+}
+
+/// Undoes percent-escapes, and `+` for space where `form` says so. What is no escape stays as it is; bytes that are no
+/// UTF-8 become U+FFFD.
+pub fn percent_decode(text: &str, form: bool) -> Cow<'_, str> {
+    if !text.bytes().any(|byte| byte == b'%' || (form && byte == b'+')) {
+        return text.into();
+    }
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&byte, tail)) = rest.split_first() {
         rest = tail;
         let decoded = match byte {
             b'%' => rest.get(..2).and_then(|pair| hex::decode(pair).ok()).map(|pair| pair[0]),
-            b'+' => Some(b' '),
+            b'+' if form => Some(b' '),
             _ => None,
         };
         if byte == b'%' && decoded.is_some() {
@@ -238,7 +291,7 @@ fn percent_decode(text: &str) -> String {
         }
         bytes.push(decoded.unwrap_or(byte));
     }
-    String::from_utf8_lossy(&bytes).into_owned()
+    String::from_utf8_lossy(&bytes).into_owned().into()
 }
 
 #[cfg(test)]
@@ -316,5 +369,19 @@ mod tests {
     fn parameters_are_signed_unescaped_and_sorted() {
         let query = SignedQuery::parse("GET", "/apps/3/channels", "info=a%2Cb&Filter_By_Prefix=presence-&auth_key=k");
         assert_eq!(query.string_to_sign(), "GET\n/apps/3/channels\nauth_key=k&filter_by_prefix=presence-&info=a,b");
+    }
+
+    #[test]
+    fn a_path_may_be_signed_before_it_is_escaped_but_not_across_a_slash() {
+        let signer = Signer::new(SECRET);
+        let verify = |signed: &str, requested: &str| {
+            let query = sign_request(KEY, &signer, "GET", signed, b"", 0);
+            SignedQuery::parse("GET", requested, &query).verify(&signer, b"", 0).is_ok()
+        };
+        assert!(verify("/apps/3/channels/a,b", "/apps/3/channels/a%2Cb"));
+        assert!(verify("/apps/3/channels/a%2Cb", "/apps/3/channels/a%2Cb"));
+        assert!(verify("/users/a+b/x", "/users/a+b/x"));
+        assert!(!verify("/apps/3/channels/a,b", "/apps/3/channels/a%2Cc"));
+        assert!(!verify("/apps/3/channels/a/users", "/apps/3/channels/a%2Fusers"));
     }
 }

@@ -26,10 +26,14 @@ use crate::secrets::{self, Kept};
 use crate::settings::{BadSetting, Settings};
 use crate::tenants::{self, Tenants};
 use crate::upkeep::Upkeep;
+use crate::webhooks::Webhooks;
 use crate::{Reload, limits};
 
 /// How long requests that are under way at a stop may still take.
 const REQUESTS_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long webhooks may take to be stored when told again to stop.
+const HURRIED_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long answers may take to leave once every request is done; idle connections are cut after it.
 const STOP_SECONDS: u64 = 1;
@@ -45,6 +49,7 @@ pub struct Application {
     health: Health,
     demo: Option<Demo>,
     upkeep: Upkeep,
+    webhooks: Webhooks,
     kept: Kept,
 }
 
@@ -73,13 +78,16 @@ impl Application {
         });
         let apps = Apps::default();
         let api = api::Api::new(config, database.store.clone(), apps.clone())?;
+        let webhooks = Webhooks::new(&settings, database.store.clone(), apps.clone())?;
         let hub = Hub::new(settings.hub(), apps.clone(), api.gate());
+        hub.observe_with(webhooks.observer());
+        hub.keep_with(Arc::new(api::PgJournal::new(database.store.clone())));
         api.attach(hub.clone());
         let tenants = Tenants::new(configured, apps, api.clone());
         let health = Health::new(database.store.clone());
         let store = database.store.clone();
         let upkeep = Upkeep { store, tenants, health: health.clone(), demo: settings.demo };
-        Ok(Self { listeners, certificates, settings, database, hub, api, health, demo, upkeep, kept })
+        Ok(Self { listeners, certificates, settings, database, hub, api, health, demo, upkeep, webhooks, kept })
     }
 
     /// Reads the configuration again while the node is served.
@@ -123,7 +131,8 @@ impl Application {
     ) -> anyhow::Result<()> {
         let (public, public_handle) = self.serve_public()?;
         let (internal, internal_handle) = self.serve_internal()?;
-        let Self { settings, database, hub, health, upkeep, listeners, certificates, .. } = self;
+        let Self { settings, database, hub, health, upkeep, webhooks, listeners, certificates, .. } = self;
+        let webhooks = webhooks.start();
         let upkeep = tokio::spawn(upkeep.run());
         let reload = Duration::from_secs(settings.tls.reload_seconds);
         let fresh = certificates.map(|certificates| tokio::spawn(certificates.keep_fresh(reload)));
@@ -137,15 +146,24 @@ impl Application {
         tracing::info!(sockets = hub.socket_count(), "stopping");
         health.drain();
         upkeep.abort();
+        webhooks.hold();
         fresh.inspect(tokio::task::JoinHandle::abort);
+        let mut hurry = pin!(hurry);
+        let mut hurried = false;
         if ended.is_none() {
-            let hurry = pin!(hurry);
             tokio::select! {
                 () = drain(&settings, &hub, &health, &public_handle, &listeners) => {}
-                () = hurry => tracing::warn!("told again to stop: not waiting for sockets and requests"),
+                () = &mut hurry => {
+                    tracing::warn!("told again to stop: not waiting for sockets and requests");
+                    hurried = true;
+                }
             }
         }
         tokio::join!(public_handle.stop(false), internal_handle.stop(false));
+        match hurried {
+            false => tokio::select! { () = webhooks.stop() => {}, () = hurry => {} },
+            true => drop(tokio::time::timeout(HURRIED_PATIENCE, webhooks.stop()).await),
+        }
         database.close().await;
         tracing::info!("stopped");
         match ended {

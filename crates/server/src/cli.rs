@@ -1,5 +1,7 @@
 //! The command line.
 
+pub mod webhook;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 mod app;
 
 pub use app::{AppCommand, AppCreate, AppKeyCommand};
+use webhook::WebhookCommand;
 
 /// A self-hosted realtime hub: sockets, chat and publishing on one binary and one Postgres.
 #[derive(Debug, Parser)]
@@ -41,6 +44,12 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         command: AppCommand,
+    },
+    /// Say who is told what happens on channels, and look after what could not be told.
+    Webhook {
+        /// Which of these.
+        #[command(subcommand)]
+        command: WebhookCommand,
     },
 }
 

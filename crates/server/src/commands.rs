@@ -2,6 +2,7 @@
 
 mod apps;
 mod serve;
+mod webhooks;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -44,6 +45,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Config { .. } => check(&settings),
         Command::Token(token) => print_token(&settings, &token).await,
         Command::App { command } => apps::run(&settings, command).await,
+        Command::Webhook { command } => webhooks::run(&settings, command).await,
     }
 }
 

@@ -87,6 +87,13 @@ impl Health {
     }
 }
 
+impl Request {
+    /// Whether the process is about to stop.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.0.is_draining()
+    }
+}
+
 impl Drop for Request {
     fn drop(&mut self) {
         if self.0.inner.requests.fetch_sub(1, Ordering::AcqRel) == 1 {

@@ -5,6 +5,7 @@
 //! application      composed, served, stopped         upkeep    schema, apps of the database
 //! database         private Postgres or elsewhere     tenants   configured apps and stored ones
 //! health           live and ready                    demo, page  the demo's people and page
+//! webhooks         what the hub sees, on its way to the apps' backends
 //! reload           the configuration, read again
 //! listeners        TCP, a Unix socket, TLS           public    what they serve
 //! certificates     of TLS, read anew
@@ -16,6 +17,7 @@ pub mod cli;
 pub mod commands;
 mod database;
 mod demo;
+mod front;
 mod health;
 mod limits;
 mod listeners;
@@ -27,6 +29,7 @@ mod secrets;
 pub mod settings;
 mod tenants;
 mod upkeep;
+pub mod webhooks;
 
 pub use application::Application;
 pub use reload::Reload;

@@ -9,8 +9,7 @@ use std::time::Duration;
 use actix_http::error::DispatchError;
 use actix_http::{HttpService, Protocol};
 use actix_service::{ServiceFactory, ServiceFactoryExt as _, fn_service, map_config};
-use actix_web::dev::{AppConfig, Service as _};
-use actix_web::http::ConnectionType;
+use actix_web::dev::AppConfig;
 use actix_web::{App, web};
 use hub::{Hub, Io, Shard};
 use rustls::ServerConfig;
@@ -19,6 +18,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsAcceptor;
 
 use crate::demo::{self, Demo};
+use crate::front::Front;
 use crate::health::Health;
 use crate::page;
 use crate::settings::Http;
@@ -91,20 +91,7 @@ impl Public {
         let shard = shard(&hub);
         let upgrade = shard.upgrade();
         let app = App::new()
-            .wrap_fn(move |request, service| {
-                let under_way = health.request();
-                let health = health.clone();
-                let answer = service.call(request);
-                async move {
-                    let mut answer = answer.await?;
-                    if health.is_draining() {
-                        answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);
-                    }
-                    drop(under_way);
-                    Ok(answer)
-                }
-            })
-            .app_data(web::Data::new(api))
+            .app_data(web::Data::new(api.clone()))
             .app_data(shard)
             .configure(move |config| match demo {
                 Some(demo) => {
@@ -115,13 +102,14 @@ impl Public {
                 }
             })
             .configure(api::routes);
+        let front = Front { api, health, rest: map_config(app, |()| AppConfig::default()) };
         HttpService::build()
             .keep_alive(Duration::from_secs(http.keep_alive_seconds))
             .client_request_timeout(Duration::from_secs(http.header_timeout_seconds))
             // A peer that is gone has to be noticed while a response still lasts.
             .h1_allow_half_closed(false)
             .upgrade(upgrade)
-            .finish(map_config(app, |()| AppConfig::default()))
+            .finish(front)
     }
 }
 

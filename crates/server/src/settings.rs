@@ -7,6 +7,7 @@ mod check;
 mod listen;
 mod policy;
 mod sources;
+mod webhooks;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use serde::Deserialize;
 pub use listen::Tls;
 pub(crate) use policy::{changed, parse};
 pub use sources::DEFAULTS;
+pub use webhooks::{Webhook, Webhooks};
 
 /// One line that says which key is wrong and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -52,6 +54,7 @@ pub struct Settings {
     pub history: History,
     pub chat: Chat,
     pub http: Http,
+    pub webhooks: Webhooks,
     pub log: Log,
     #[serde(skip)]
     read: sources::Read,
@@ -102,6 +105,8 @@ pub struct App {
     pub policy: protocol::Policy,
     #[serde(default)]
     pub api_keys: Vec<SecretString>,
+    #[serde(default)]
+    pub webhooks: Vec<Webhook>,
 }
 
 /// An algorithm with public keys.
@@ -208,6 +213,8 @@ pub struct Http {
     pub body_bytes_max: usize,
     pub publish_body_bytes_max: usize,
     pub event_bytes_max: usize,
+    pub idempotency_keys_max: usize,
+    pub idempotency_seconds: u64,
 }
 
 /// How log lines look.
@@ -319,6 +326,8 @@ impl Settings {
             ticket_lifetime: Duration::from_secs(self.auth.ticket_lifetime_seconds),
             event_bytes_max: self.http.event_bytes_max,
             publish_body_bytes_max: self.http.publish_body_bytes_max,
+            idempotency_keys_max: self.http.idempotency_keys_max,
+            idempotency_lifetime: Duration::from_secs(self.http.idempotency_seconds),
             body_bytes_max: self.http.body_bytes_max,
             room_members_max: self.chat.room_members_max,
         }

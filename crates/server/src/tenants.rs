@@ -42,6 +42,11 @@ impl Tenants {
         self.known.lock().expect(NO_PANIC).configured.first().map(|app| app.id.clone())
     }
 
+    /// The registry that they are served in.
+    pub(crate) fn apps(&self) -> Apps {
+        self.apps.clone()
+    }
+
     /// How many are served.
     pub(crate) fn count(&self) -> usize {
         self.apps.all().len()

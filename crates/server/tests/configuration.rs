@@ -31,6 +31,7 @@ fn the_defaults_are_those_of_the_hub_and_the_api() {
     let ours = settings.api(&"x".repeat(32).into());
     let theirs = api::Config::new(api::Auth::hs256("x".repeat(32)));
     assert_eq!(format!("{ours:?}"), format!("{theirs:?}"));
+    assert_eq!(settings.webhooks.config(), webhooks::Config::default());
 }
 
 #[test]
@@ -68,6 +69,21 @@ fn apps_come_from_the_environment_alone_one_by_one_or_as_json() {
     assert_eq!(one.unwrap().apps[0].api_keys.len(), 1);
     let json = r#"[{"id":"1","key":"a","secret":"0123456789abcdef"},{"id":"2","key":"b","secret":"0123456789abcdef"}]"#;
     assert_eq!(load("", &[("KABAR__APPS", json)]).unwrap().apps.len(), 2);
+}
+
+#[test]
+fn webhooks_stand_in_the_file_or_the_environment_and_their_headers_are_not_printed() {
+    let file = format!(
+        "{APP}[[apps.webhooks]]\nurl = \"http://10.1.2.3/\"\nbatching = true\n[apps.webhooks.headers]\nX-Key = \"hush\"\n"
+    );
+    assert_eq!(load(&file, &[]).unwrap_err().key, "apps.0.webhooks.0.url");
+    let settings = load(&file, &[("KABAR__WEBHOOKS__ALLOWED_HOSTS", r#"["10.0.0.0/8"]"#)]).unwrap();
+    assert!(!format!("{settings:?}").contains("hush"));
+    let endpoint = settings.apps[0].webhooks[0].endpoint(&"7".to_owned().try_into().unwrap());
+    assert_eq!((endpoint.headers["X-Key"].as_str(), endpoint.batching, endpoint.configured), ("hush", true, true));
+    let json = r#"[{"url":"https://a.example/","events":["cache_miss"]}]"#;
+    let settings = load(APP, &[("KABAR__APPS__0__WEBHOOKS", json)]).unwrap();
+    assert_eq!(settings.apps[0].webhooks[0].events, ["cache_miss"]);
 }
 
 #[test]
@@ -157,6 +173,8 @@ fn what_needs_a_restart_is_named_and_apps_do_not() {
     let after = load(&APP.replace("\"k\"", "\"other\""), &[("KABAR__AUTH__ISSUER", "me")]).unwrap();
     assert_eq!(before.needs_restart(&after), ["auth.issuer", "socket.fragments_max"]);
     assert_eq!(before.needs_restart(&before), [""; 0]);
+    let told = load(&format!("{APP}[[apps.webhooks]]\nurl = \"https://a.example/\"\n"), &[]).unwrap();
+    assert_eq!(load(APP, &[]).unwrap().needs_restart(&told), ["apps[].webhooks"]);
 }
 
 #[test]
@@ -166,6 +184,10 @@ fn every_mistake_is_one_line_that_names_its_key() {
     let bad_app = APP.replace("\"k\"", "\"k:k\"");
     let short = APP.replace("0123456789abcdef", "short");
     let unknown_in_app = format!("{APP}color = 1\n");
+    let webhook = |lines: &str| format!("{APP}[[apps.webhooks]]\nurl = \"https://a.example/\"\n{lines}");
+    let twice = webhook("[[apps.webhooks]]\nurl = \"https://a.example/\"\n");
+    let loopback = APP.to_owned() + "[[apps.webhooks]]\nurl = \"http://127.1/\"\n";
+    let (no_event, no_header) = (webhook("events = [\"occupied\"]\n"), webhook("headers = { Host = \"a\" }\n"));
     let moved = format!("{APP}client_events = true\n");
     let no_end = format!("{APP}previous_secret = \"fedcba9876543210\"\n");
     let no_previous = format!("{APP}previous_secret_until = \"2026-12-01T00:00:00Z\"\n");
@@ -207,6 +229,12 @@ fn every_mistake_is_one_line_that_names_its_key() {
         (&bad_app, "apps.0.key"),
         (&short, "apps.0.secret"),
         (&unknown_in_app, "apps.0.color"),
+        ("[webhooks]\nin_flight_max = 0", "webhooks.in_flight_max"),
+        ("[webhooks]\nallowed_hosts = [\"10.0.0.0/99\"]", "webhooks.allowed_hosts"),
+        (&twice, "apps.0.webhooks.1.url"),
+        (&loopback, "apps.0.webhooks.0.url"),
+        (&no_event, "apps.0.webhooks.0.events"),
+        (&no_header, "apps.0.webhooks.0.headers"),
         (&moved, "apps.0.client_events"),
         (&no_end, "apps.0.previous_secret_until"),
         (&no_previous, "apps.0.previous_secret"),

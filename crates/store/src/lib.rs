@@ -10,12 +10,14 @@ pub mod embedded;
 mod error;
 mod listener;
 mod pool;
+pub mod publications;
 pub mod rooms;
 mod schema;
 mod store;
 pub mod tickets;
 mod transaction;
 pub mod users;
+pub mod webhooks;
 
 // Linked for libpq alone, which is built into the binary with them: no system libpq, and sslmode=require works.
 use openssl_sys as _;

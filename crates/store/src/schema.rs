@@ -95,7 +95,82 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    webhook_endpoints (app_id, id) {
+        app_id -> Text,
+        id -> Uuid,
+        url -> Text,
+        events -> Array<Text>,
+        channel_prefix -> Nullable<Text>,
+        headers -> Jsonb,
+        batching -> Bool,
+        enabled -> Bool,
+        configured -> Bool,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    webhook_deliveries (app_id, id) {
+        app_id -> Text,
+        id -> Uuid,
+        seq -> Int8,
+        endpoint_id -> Uuid,
+        order_key -> Text,
+        body -> Text,
+        state -> Text,
+        attempts -> Int4,
+        next_attempt_at -> Timestamptz,
+        lease -> Nullable<Uuid>,
+        first_attempt_at -> Nullable<Timestamptz>,
+        last_error -> Nullable<Text>,
+        dead_at -> Nullable<Timestamptz>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    webhook_occupancy (app_id, channel, user_id) {
+        app_id -> Text,
+        channel -> Text,
+        user_id -> Text,
+    }
+}
+
+diesel::table! {
+    streams (app_id, channel) {
+        app_id -> Text,
+        channel -> Text,
+        epoch -> Int8,
+        top -> Int8,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    publications (app_id, channel, offset) {
+        app_id -> Text,
+        channel -> Text,
+        offset -> Int8,
+        event -> Bytea,
+        data -> Bytea,
+        except_socket -> Nullable<Text>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    publication_ids (app_id, channel, hash) {
+        app_id -> Text,
+        channel -> Text,
+        hash -> Bytea,
+        offset -> Int8,
+        created_at -> Timestamptz,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(users, rooms, members, messages);
 
 diesel::joinable!(app_api_keys -> apps (app_id));
 diesel::allow_tables_to_appear_in_same_query!(app_api_keys, apps);
+diesel::allow_tables_to_appear_in_same_query!(webhook_endpoints, webhook_deliveries);

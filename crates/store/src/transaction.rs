@@ -28,7 +28,8 @@ pub(crate) fn snapshot<T>(
     if is_idle(conn) { Ok(conn.build_transaction().read_only().repeatable_read().run(f)?) } else { Ok(f(conn)?) }
 }
 
-fn is_idle(conn: &mut PgConnection) -> bool {
+/// Whether no transaction is open.
+pub(crate) fn is_idle(conn: &mut PgConnection) -> bool {
     let status = AnsiTransactionManager::transaction_manager_status_mut(conn);
     matches!(status.transaction_depth(), Ok(None))
 }

@@ -11,9 +11,15 @@ mod embedded;
 mod faults;
 #[path = "store/people.rs"]
 mod people;
+#[path = "store/publications.rs"]
+mod publications;
+#[path = "store/retention.rs"]
+mod retention;
 #[path = "store/rooms.rs"]
 mod rooms;
 #[path = "store/schema.rs"]
 mod schema;
 #[path = "store/support.rs"]
 mod support;
+#[path = "store/webhooks.rs"]
+mod webhooks;

@@ -1,7 +1,7 @@
 //! Chat, for users.
 
 use actix_web::{HttpRequest, HttpResponse, get, post, web};
-use protocol::chat::{Message, MessageContent, Receipt, Room, RoomType, UnreadCount};
+use protocol::chat::{DeliveredReceipt, Message, MessageContent, ReadReceipt, Room, RoomType, UnreadCount};
 use protocol::{AppId, ErrorBody, RoomId, UserId};
 use store::chat::{NewMessage, Page, SendError};
 use store::rooms::{ListRooms, NewRoom};
@@ -240,20 +240,20 @@ pub(crate) async fn mark_read(
     api: web::Data<Api>,
 ) -> Result<HttpResponse, ApiError> {
     let up_to = up_to(&to)?;
-    let (app, user) = (caller.app.id.clone(), caller.user().clone());
-    let read = api.store(move |conn| store::chat::mark_read(conn, &app, &user, to.room_id, up_to)).await?;
-    let read = read.ok_or(ApiError::RoomNotFound)?;
-    if let Some(hub) = api.hub().filter(|_| read.moved) {
-        let receipt = Receipt {
-            room_id: to.room_id,
-            user_id: caller.user().clone(),
-            last_read_seq: read.last_read_seq,
-            read_at: read.read_at,
-        };
-        announce::message_read(hub, &caller.app.id, &receipt);
-        announce::unread_count(hub, &caller.app.id, caller.user(), UnreadCount { chat: read.unread_total });
-    }
-    Ok(HttpResponse::Ok().json(Unread { unread: read.unread }))
+    let (app, user_id, hub, room_id) = (caller.app.id.clone(), caller.user().clone(), api.hub().cloned(), to.room_id);
+    // On the database's thread: it is told even if the caller hangs up in between.
+    let read = api.store(move |conn| -> Result<_, store::Error> {
+        let Some(read) = store::chat::mark_read(conn, &app, &user_id, room_id, up_to)? else { return Ok(None) };
+        if let Some(hub) = hub.filter(|_| read.moved) {
+            let user_id = user_id.clone();
+            let receipt = ReadReceipt { room_id, user_id, last_read_seq: read.last_read_seq, read_at: read.read_at };
+            announce::message_read(&hub, &app, &receipt);
+            announce::unread_count(&hub, &app, &receipt.user_id, UnreadCount { chat: read.unread_total });
+        }
+        Ok(Some(read.unread))
+    });
+    let unread = read.await?.ok_or(ApiError::RoomNotFound)?;
+    Ok(HttpResponse::Ok().json(Unread { unread }))
 }
 
 /// Moves the caller's delivered pointer forward.
@@ -267,19 +267,20 @@ pub(crate) async fn mark_delivered(
     api: web::Data<Api>,
 ) -> Result<HttpResponse, ApiError> {
     let up_to = up_to(&to)?;
-    let (app, user) = (caller.app.id.clone(), caller.user().clone());
-    let delivered = api.store(move |conn| store::chat::mark_delivered(conn, &app, &user, to.room_id, up_to)).await?;
-    let delivered = delivered.ok_or(ApiError::RoomNotFound)?;
-    if let Some(hub) = api.hub().filter(|_| delivered.moved) {
-        let receipt = Receipt {
-            room_id: to.room_id,
-            user_id: caller.user().clone(),
-            last_read_seq: delivered.last_delivered_seq,
-            read_at: delivered.delivered_at,
+    let (app, user_id, hub, room_id) = (caller.app.id.clone(), caller.user().clone(), api.hub().cloned(), to.room_id);
+    let delivered = api.store(move |conn| -> Result<_, store::Error> {
+        let delivered = store::chat::mark_delivered(conn, &app, &user_id, room_id, up_to)?;
+        let Some(store::chat::Delivered { moved, last_delivered_seq, delivered_at }) = delivered else {
+            return Ok(None);
         };
-        announce::message_delivered(hub, &caller.app.id, &receipt);
-    }
-    Ok(HttpResponse::Ok().json(DeliveredAnswer { last_delivered_seq: delivered.last_delivered_seq }))
+        if let Some(hub) = hub.filter(|_| moved) {
+            let receipt = DeliveredReceipt { room_id, user_id, last_delivered_seq, delivered_at };
+            announce::message_delivered(&hub, &app, &receipt);
+        }
+        Ok(Some(last_delivered_seq))
+    });
+    let last_delivered_seq = delivered.await?.ok_or(ApiError::RoomNotFound)?;
+    Ok(HttpResponse::Ok().json(DeliveredAnswer { last_delivered_seq }))
 }
 
 fn up_to(to: &MoveReceipt) -> Result<Option<i64>, ApiError> {

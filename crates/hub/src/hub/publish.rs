@@ -103,6 +103,33 @@ impl Hub {
         to.channels().iter().try_for_each(|channel| self.publish(app, channel, publication))
     }
 
+    /// Whether all of the channels would take a publication now: asked before several are published together, so that
+    /// none goes out where another would be refused. What comes in between may still fill a queue.
+    ///
+    /// # Errors
+    /// What publishing would answer.
+    pub fn has_room<'c>(
+        &self,
+        app: &AppId,
+        channels: impl IntoIterator<Item = &'c Channel>,
+    ) -> Result<(), PublishError> {
+        let Some(space) = self.publishing(app) else { return Ok(()) };
+        let (live, mut stored) = (space.app(), 0);
+        for channel in channels {
+            if live.policy.is_durable(channel.name()) {
+                stored += 1;
+            } else if space.is_full(channel) {
+                return Err(PublishError::Busy);
+            }
+        }
+        match (stored, self.shared.keeper.get()) {
+            (0, _) => Ok(()),
+            (_, None) => Err(PublishError::Unavailable),
+            (stored, Some(keeper)) if keeper.room() < stored => Err(PublishError::Busy),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether the app may publish so many events more in this second; counts them if so.
     pub fn allows_publishes(&self, app: &AppId, count: u32) -> bool {
         self.publishing(app).is_none_or(|space| space.allows_publishes(count))

@@ -57,6 +57,11 @@ impl Space {
         channels
     }
 
+    /// Whether a shard with subscribers has no room for a publication.
+    pub(crate) fn is_full(&self, channel: &Channel) -> bool {
+        self.channels.get(channel.name()).is_some_and(|entry| entry.is_full())
+    }
+
     pub(crate) fn subscription_count(&self, name: &str) -> usize {
         self.channels.get(name).map_or(0, |entry| entry.subscribers)
     }

@@ -5,6 +5,7 @@
 mod channels;
 mod fallback;
 mod faults;
+mod journal;
 mod limits;
 mod order;
 mod policy;

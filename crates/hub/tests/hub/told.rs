@@ -139,6 +139,8 @@ async fn an_observer_is_told_in_order() {
     ada.expect_event("pusher_internal:member_added").await;
     ada.send_event("presence-a", "client-x", json!({"n": 1})).await;
     bob.expect_event("client-x").await;
+    // The sender is answered once its event is dealt with.
+    ada.expect_quiet().await;
     let event = r#"client-x presence-a {"n":1} Some("ada")"#;
     assert_eq!(recorder.take(), ["added presence-a ada", "occupied presence-a", "added presence-a bob", event]);
     bob.unsubscribe("presence-a").await;

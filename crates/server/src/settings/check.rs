@@ -22,6 +22,7 @@ pub(super) fn check(settings: &Settings) -> Checked {
         .map_err(|error| BadSetting::new("server.trusted_proxies", error.to_string()))?;
     database(settings)?;
     apps(&settings.apps)?;
+    settings.webhooks.check(&settings.apps)?;
     auth(settings)?;
     tracing_subscriber::EnvFilter::try_new(&settings.log.level)
         .map(drop)
@@ -76,7 +77,9 @@ fn ranges(settings: &Settings) -> Checked {
     within("http.connections_per_worker_max", http.connections_per_worker_max, 16, 1_000_000)?;
     within("http.body_bytes_max", http.body_bytes_max, 1024, 16_777_216)?;
     within("http.publish_body_bytes_max", http.publish_body_bytes_max, 1024, 67_108_864)?;
-    within("http.event_bytes_max", http.event_bytes_max, 1, 16_777_216)
+    within("http.event_bytes_max", http.event_bytes_max, 1, 16_777_216)?;
+    within("http.idempotency_keys_max", http.idempotency_keys_max, 1, 10_000_000)?;
+    within("http.idempotency_seconds", http.idempotency_seconds, 1, 86_400)
 }
 
 pub(super) fn within<T: PartialOrd + Display>(key: &str, value: T, min: T, max: T) -> Checked {

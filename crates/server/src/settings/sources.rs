@@ -19,7 +19,8 @@ pub const DEFAULTS: &str = include_str!("../../config.default.toml");
 const FILE: &str = "kabar.toml";
 const PREFIX: &str = "KABAR__";
 /// Keys without a default whose values are no strings: a variable's text is read as JSON.
-const STRUCTURED: [&str; 5] = ["apps", "api_keys", "public_keys", "policy", "trusted_proxies"];
+const STRUCTURED: [&str; 9] =
+    ["apps", "api_keys", "public_keys", "policy", "trusted_proxies", "webhooks", "events", "headers", "batching"];
 
 /// What was read, to be compared with what is read later. Shows nothing of itself: there are secrets in it.
 #[derive(Clone, Default)]
@@ -32,12 +33,21 @@ impl fmt::Debug for Read {
 }
 
 impl Read {
-    /// The keys other than `apps` whose values are not the same in both.
+    /// The keys whose values are not the same in both, other than `apps`, of which only the webhooks count.
     pub(super) fn differs(&self, other: &Self) -> Vec<String> {
         let mut keys = Vec::new();
         differing("", &self.0, &other.0, &mut keys);
         keys.retain(|key| key != "apps");
+        if self.webhooks() != other.webhooks() {
+            keys.push("apps[].webhooks".to_owned());
+        }
         keys
+    }
+
+    /// The webhooks of each app that has any, by the app's id.
+    fn webhooks(&self) -> Vec<(Option<&Value>, &Value)> {
+        let apps = self.0.get("apps").and_then(Value::as_array);
+        apps.into_iter().flatten().filter_map(|app| Some((app.get("id"), app.get("webhooks")?))).collect()
     }
 }
 
@@ -167,6 +177,7 @@ fn value_at(defaults: &Table, path: &[String], text: &str) -> Result<Value, &'st
     match default {
         Some(Value::Integer(_)) => text.trim().parse().map(Value::Integer).map_err(|_| "must be a whole number"),
         Some(Value::Boolean(_)) => text.trim().parse().map(Value::Boolean).map_err(|_| "must be true or false"),
+        Some(Value::Array(_)) => serde_json::from_str(text).map_err(|_| "must be JSON"),
         None if named => serde_json::from_str(text).map_err(|_| "must be JSON"),
         None if in_policy => Ok(serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))),
         _ => Ok(Value::String(text.to_owned())),

@@ -6,7 +6,7 @@ use nix::sys::signal::{Signal, kill};
 use serde_json::json;
 use testkit::{PrivatePostgres, RawSocket, Socket};
 
-use crate::kabar::{KEY, Kabar, command, folder, postmaster, with_app};
+use crate::kabar::{KEY, Kabar, SECRET, command, folder, postmaster, with_app};
 
 #[tokio::test]
 async fn sockets_outlive_a_postgres_that_goes_and_comes_back() {
@@ -94,8 +94,22 @@ async fn a_request_that_is_under_way_at_a_stop_is_answered() {
     request.write(head.as_bytes()).await;
     // Its interim answer proves that the request has begun.
     assert!(request.read_head().await.starts_with("HTTP/1.1 100"));
+    let event = r#"{"name":"e","data":"1","channel":"a"}"#;
+    let signer = protocol::Signer::new(SECRET);
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs() as i64;
+    let query = protocol::signature::sign_request(KEY, &signer, "POST", "/apps/1/events", event.as_bytes(), now);
+    let mut publish = RawSocket::connect(addr).await;
+    let head = format!(
+        "POST /apps/1/events?{query} HTTP/1.1\r\nHost: {addr}\r\nContent-Length: {}\r\nExpect: 100-continue\r\n\r\n",
+        event.len()
+    );
+    publish.write(head.as_bytes()).await;
+    assert!(publish.read_head().await.starts_with("HTTP/1.1 100"));
     kabar.signal(Signal::SIGTERM);
     kabar.logged("stopping").await;
+    publish.write(event.as_bytes()).await;
+    let answer = publish.read_head().await.to_lowercase();
+    assert!(answer.starts_with("http/1.1 200") && answer.contains("connection: close"), "{answer}");
     request.write(body.as_bytes()).await;
     let answer = request.read_head().await.to_lowercase();
     assert!(answer.starts_with("http/1.1 201") && answer.contains("connection: close"), "{answer}");

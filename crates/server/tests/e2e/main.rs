@@ -8,3 +8,5 @@ mod kabar;
 mod lifecycle;
 mod listeners;
 mod page;
+mod publish;
+mod webhooks;

@@ -36,7 +36,11 @@ fn declared() -> BTreeSet<String> {
             let inner = kind.strip_prefix("Nullable<").and_then(|kind| kind.strip_suffix('>'));
             let nullable = if inner.is_some() { "YES" } else { "NO" };
             let name = renamed.take().unwrap_or_else(|| name.to_owned());
-            lines.insert(format!("{table} {name} {} {nullable}", inner.unwrap_or(kind).to_lowercase()));
+            let kind = inner.unwrap_or(kind).to_lowercase();
+            // Postgres names an array's type after its items'.
+            let items = kind.strip_prefix("array<").and_then(|kind| kind.strip_suffix('>'));
+            let kind = items.map_or(kind.clone(), |items| format!("_{items}"));
+            lines.insert(format!("{table} {name} {kind} {nullable}"));
         }
     }
     lines

@@ -1,0 +1,3 @@
+DROP TABLE publication_ids;
+DROP TABLE publications;
+DROP TABLE streams;
