@@ -34,9 +34,14 @@ subscription_counts = true
 ${app.policy ?? ''}
 `;
 
-const configToml = (dataDir) => `
+const webhookToml = (url) => `
+[[apps.webhooks]]
+url = "${url}"
+`;
+
+const configToml = (dataDir, webhook) => `
 demo = false
-${[FIRST, SECOND, CLOSED, FULL].map(appToml).join('')}
+${appToml(FIRST)}${webhook ? webhookToml(webhook) : ''}${[SECOND, CLOSED, FULL].map(appToml).join('')}
 [server]
 drain_seconds = 0
 
@@ -46,6 +51,10 @@ data_dir = "${dataDir}"
 
 [auth]
 jwt_secret = "a-secret-of-the-stock-tests-0123456789"
+
+[webhooks]
+allowed_hosts = ["127.0.0.1"]
+leave_delay_ms = 50
 `;
 
 /** Rejects when `promise` has not settled in time. The timer is cleared, so nothing keeps the process alive. */
@@ -63,14 +72,15 @@ export async function within(promise, what, ms = AWAIT_MS) {
 
 /** A running kabar; `stop()` ends it and removes everything it wrote. */
 export class Kabar {
-  static async start() {
+  /** `webhook` is where the first app's webhooks go; without it nowhere. */
+  static async start({ webhook } = {}) {
     const binary = process.env.KABAR_BIN ?? path.join(root, 'target/debug/kabar');
     if (!existsSync(binary)) throw new Error(`${binary} is missing: cargo build`);
     const folder = await mkdtemp(path.join(tmpdir(), 'kabar-stock-'));
     // As root, the private Postgres runs as another user, who has to get through to its own folder.
     await chmod(folder, 0o711);
     const file = path.join(folder, 'kabar.toml');
-    await writeFile(file, configToml(path.join(folder, 'data')));
+    await writeFile(file, configToml(path.join(folder, 'data'), webhook));
     const kabar = new Kabar(binary, folder);
     try {
       await kabar.spawn();
