@@ -10,4 +10,4 @@ node --test --test-force-exit --test-concurrency=2 ./*.test.js
 venv=$(cd ../.. && pwd)/target/stock-venv
 [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
 "$venv/bin/pip" install --quiet --disable-pip-version-check -r requirements.txt
-node serve.js "$venv/bin/python" -m unittest -v test_pusher_python
+node serve.js "$venv/bin/python" -m unittest -v test_pusher_python test_pysher

@@ -1,56 +1,10 @@
 // Webhooks as the node SDK takes them: signed over the exact bytes, of the one content type that it allows.
 
 import assert from 'node:assert/strict';
-import { EventEmitter, on } from 'node:events';
-import { createServer } from 'node:http';
 import { after, afterEach, before, test } from 'node:test';
 import { Clients, next, ownBackend, server, subscribed } from './clients.js';
-import { FIRST, Kabar, SECOND, within } from './harness.js';
-
-/** A backend that takes webhooks, and keeps every request just as it came. */
-class Receiver {
-  static async start() {
-    const receiver = new Receiver();
-    await new Promise((resolve) => receiver.server.listen(0, '127.0.0.1', resolve));
-    return receiver;
-  }
-
-  constructor() {
-    this.requests = [];
-    this.arrivals = new EventEmitter();
-    this.server = createServer(async (request, response) => {
-      const chunks = [];
-      for await (const chunk of request) chunks.push(chunk);
-      this.requests.push({ headers: request.headers, rawBody: Buffer.concat(chunks).toString() });
-      response.end();
-      this.arrivals.emit('request');
-    });
-  }
-
-  get url() {
-    return `http://127.0.0.1:${this.server.address().port}/webhooks`;
-  }
-
-  /** The request with that event, which may have come already. */
-  find(name, channel) {
-    const fits = ({ rawBody }) => JSON.parse(rawBody).events.some((event) => event.name === name && event.channel === channel);
-    const search = async () => {
-      const arrivals = on(this.arrivals, 'request');
-      try {
-        while (!this.requests.some(fits)) await arrivals.next();
-      } finally {
-        await arrivals.return();
-      }
-      return this.requests.find(fits);
-    };
-    return within(search(), `webhook ${name} of ${channel}`);
-  }
-
-  async stop() {
-    this.server.closeAllConnections();
-    await new Promise((resolve) => this.server.close(resolve));
-  }
-}
+import { FIRST, Kabar, SECOND } from './harness.js';
+import { Receiver } from './receiver.js';
 
 let kabar, clients, receiver, sdk;
 
