@@ -5,7 +5,7 @@ cd "$(dirname "$0")"
 
 npm ci --silent
 # Forced: pusher-js for node leaves a timer of 30 seconds behind when it closes inside of a close.
-node --test --test-force-exit --test-concurrency=2 ./*.test.js
+node --test --test-force-exit --test-concurrency=3 ./*.test.js
 
 venv=$(cd ../.. && pwd)/target/stock-venv
 [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
