@@ -31,6 +31,8 @@ pub(crate) struct ChannelState {
     pub(crate) cached: Option<Box<Cached>>,
     /// The second in which a cache miss was last told.
     pub(crate) miss_told: Option<u32>,
+    /// Its share of the budget. Without one it is forgotten with its last subscriber.
+    charge: Option<Charge>,
     /// Stands in the list of channels whose count is told later.
     pub(crate) count_waits: bool,
     /// Stands in the list of channels that may be forgotten.
@@ -63,7 +65,7 @@ pub(crate) struct Cached {
 pub(crate) struct PresenceFull;
 
 impl ChannelState {
-    pub(crate) fn new(kind: ChannelKind, history: Option<Rule>, now: u32) -> Self {
+    pub(crate) fn new(kind: ChannelKind, history: Option<Rule>, charge: Option<Charge>, now: u32) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let members = (kind == ChannelKind::Presence).then(Box::default);
         let history = history.map(|rule| {
@@ -81,6 +83,7 @@ impl ChannelState {
             history,
             cached: None,
             miss_told: None,
+            charge,
             count_waits: false,
             expiry_waits: false,
         }
@@ -182,6 +185,9 @@ impl ChannelState {
 
     /// When nothing holds the channel any more, as far as is known now. None while somebody is subscribed.
     pub(crate) fn expires_at(&self) -> Option<u32> {
+        if self.charge.is_none() {
+            return (self.subscribers == 0).then_some(0);
+        }
         let history = self.history.as_ref().map_or(0, |history| history.expires_at());
         let cached = self.cached.as_ref().map_or(0, |cached| cached.until);
         (self.subscribers == 0).then_some(history.max(cached))

@@ -14,6 +14,9 @@ use protocol::{Position, SocketId};
 /// What an entry costs beside its frame.
 const OVERHEAD_BYTES: usize = 64;
 
+/// What a channel costs beside its messages: names, maps, an empty history.
+const CHANNEL_BYTES: usize = 640;
+
 /// Bytes that all histories and caches of the node may take together.
 pub(crate) struct Budget {
     bytes: AtomicUsize,
@@ -27,7 +30,15 @@ impl Budget {
 
     /// Takes what a frame costs, unless that is too much.
     pub(crate) fn take(self: &Arc<Self>, frame: &Bytes) -> Option<Charge> {
-        let bytes = frame.len() + OVERHEAD_BYTES;
+        self.take_bytes(frame.len() + OVERHEAD_BYTES)
+    }
+
+    /// Takes what a channel costs that stays although nobody is there, unless that is too much.
+    pub(crate) fn take_channel(self: &Arc<Self>) -> Option<Charge> {
+        self.take_bytes(CHANNEL_BYTES)
+    }
+
+    fn take_bytes(self: &Arc<Self>, bytes: usize) -> Option<Charge> {
         if self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > self.bytes_max {
             self.bytes.fetch_sub(bytes, Ordering::Relaxed);
             return None;
@@ -213,8 +224,10 @@ impl History {
     }
 
     fn trim(&mut self, now: u32) {
-        let dead = self.ring.partition_point(|entry| self.is_dead(entry, now));
-        self.ring.drain(..dead);
+        // From the front: nearly always nothing is dead, and looking further would read memory that nobody has in cache.
+        while self.ring.front().is_some_and(|entry| self.is_dead(entry, now)) {
+            self.ring.pop_front();
+        }
     }
 
     fn is_dead(&self, entry: &Entry, now: u32) -> bool {

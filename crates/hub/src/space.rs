@@ -192,7 +192,17 @@ impl Space {
         if publication.ephemeral || (self.rule(policy, channel).is_none() && !channel.is_cache()) {
             return Ok(None);
         }
-        let mut state = self.channels.entry(channel.shared_name()).or_insert_with(|| self.fresh(policy, channel));
+        let mut state = match self.channels.entry(channel.shared_name()) {
+            Entry::Occupied(state) => state.into_ref(),
+            Entry::Vacant(vacant) => {
+                let state = self.fresh(policy, channel);
+                if state.expires_at() == Some(0) {
+                    // There is no room to keep anything for those who may come.
+                    return Ok(None);
+                }
+                vacant.insert(state)
+            }
+        };
         let published = self.publish_to(&mut state, channel, publication);
         self.watch_expiry(channel, &mut state);
         published
@@ -377,7 +387,9 @@ impl Space {
     }
 
     fn fresh(&self, policy: &Policy, channel: &Channel) -> ChannelState {
-        ChannelState::new(channel.kind(), self.rule(policy, channel), self.common.now())
+        let rule = self.rule(policy, channel);
+        let charge = (rule.is_some() || channel.is_cache()).then(|| self.common.budget.take_channel()).flatten();
+        ChannelState::new(channel.kind(), rule, charge, self.common.now())
     }
 
     /// What the channel keeps: as the app's policy says, or else the node's settings.

@@ -257,3 +257,22 @@ async fn nothing_is_lost_repeated_or_reordered_over_cut_connections() {
     publishers.into_iter().for_each(|publisher| publisher.join().unwrap());
     assert!(cuts > 40, "only {cuts} connections were cut");
 }
+
+#[tokio::test]
+async fn channels_that_nobody_comes_for_are_kept_within_the_budget() {
+    let config = Config { history_bytes_max: 100_000, ..Config::default() };
+    let node = Node::start_with(config);
+    (0..5000).for_each(|number| node.publish(&format!("c{number}"), "n", "1"));
+    let mut socket = node.connect().await;
+    let kept = async |socket: &mut Socket, number: u32| {
+        resume(socket, &format!("c{number}"), json!({"rewind": {}})).await["offset"] == 1
+    };
+    assert!(kept(&mut socket, 0).await);
+    assert_eq!(socket.expect_event("n").await.data, 1);
+    assert!(!kept(&mut socket, 4999).await);
+    // It works like any other as long as somebody is there, and is forgotten with them.
+    node.publish("c4999", "n", "2");
+    assert_eq!(socket.expect_event("n").await.data, 2);
+    socket.unsubscribe("c4999").await;
+    assert!(!kept(&mut socket, 4999).await);
+}
