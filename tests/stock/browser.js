@@ -5,12 +5,11 @@ import { readFile } from 'node:fs/promises';
 import { accessSync, constants } from 'node:fs';
 import { createServer } from 'node:http';
 import path from 'node:path';
-import { chromium } from 'playwright-core';
 import { VERSIONS } from './clients.js';
 import { within } from './harness.js';
 
 /** The system's browser, or nothing. */
-export function executable() {
+function executable() {
   for (const folder of (process.env.PATH ?? '').split(path.delimiter)) {
     for (const name of ['chromium', 'chromium-browser', 'google-chrome']) {
       try {
@@ -20,6 +19,12 @@ export function executable() {
     }
   }
   return null;
+}
+
+/** Why there can be no browser here, or false. */
+export function missing() {
+  if (Number(process.versions.node.split('.')[0]) < 20) return 'playwright-core needs node 20';
+  return executable() ? false : 'there is no chromium here';
 }
 
 /** A page with a version of pusher-js. */
@@ -35,7 +40,8 @@ export class Browser {
   static async start(sdk) {
     const browser = new Browser(sdk);
     await new Promise((resolve) => browser.server.listen(0, '127.0.0.1', resolve));
-    // Chromium's sandbox does not run as root.
+    // Imported late, since an older node cannot. Chromium's sandbox does not run as root.
+    const { chromium } = await import('playwright-core');
     browser.chromium = await chromium.launch({ executablePath: executable(), chromiumSandbox: process.getuid() !== 0 });
     return browser;
   }

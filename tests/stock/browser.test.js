@@ -2,12 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
-import { Browser, executable } from './browser.js';
+import { Browser, missing } from './browser.js';
 import { eachVersion, server } from './clients.js';
 import { Gate } from './gate.js';
 import { FIRST, Kabar } from './harness.js';
 
-const skip = executable() ? false : 'there is no chromium here';
+const skip = missing();
 const KEY = { encryptionMasterKeyBase64: Buffer.alloc(32, 7).toString('base64') };
 
 let kabar, gate, sdk, browser;
