@@ -19,8 +19,16 @@ export const FIRST = { id: '1001', key: 'first-key', secret: 'the-secret-of-the-
 export const SECOND = { id: '1002', key: 'second-key', secret: 'the-secret-of-the-second-app', apiKey: 'second-api-key-of-the-stock-tests' };
 
 /** A disabled app, and one that has room for a single socket. */
-export const CLOSED = { id: '1003', key: 'closed-key', secret: 'the-secret-of-the-closed-app', apiKey: 'third-api-key-of-the-stock-tests', policy: 'enabled = false' };
-export const FULL = { id: '1004', key: 'full-key', secret: 'the-secret-of-the-full-app', apiKey: 'fourth-api-key-of-the-stock-tests', policy: 'connections_max = 1' };
+export const CLOSED = {
+  id: '1003', key: 'closed-key', secret: 'the-secret-of-the-closed-app',
+  apiKey: 'third-api-key-of-the-stock-tests',
+  policy: 'enabled = false',
+};
+export const FULL = {
+  id: '1004', key: 'full-key', secret: 'the-secret-of-the-full-app',
+  apiKey: 'fourth-api-key-of-the-stock-tests',
+  policy: 'connections_max = 1',
+};
 
 const appToml = (app) => `
 [[apps]]
