@@ -1,19 +1,19 @@
 //! One client's connection from its first connect to its end: a task of its own.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use protocol::SocketId;
+use protocol::{Position, SocketId};
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::bare::{Frame, WebSocket};
 use crate::event::ServerFrame;
-use crate::{Auth, AuthError, Event, Next, Options};
+use crate::{Auth, AuthError, ChannelEvent, Event, Next, Options};
 
 /// What the handle asks for.
 pub(crate) enum Command {
@@ -28,8 +28,10 @@ pub(crate) struct Connection {
     url: String,
     commands: mpsc::Receiver<Command>,
     events: mpsc::Sender<Event>,
-    // What shall be subscribed to, connected or not.
-    wanted: BTreeSet<String>,
+    // What shall be subscribed to, connected or not, and how far each was heard.
+    wanted: BTreeMap<String, Option<Position>>,
+    // The last connection's: what it published with its own exclusion is not to come back.
+    socket: Option<SocketId>,
     failures: u32,
 }
 
@@ -55,7 +57,7 @@ impl Connection {
         commands: mpsc::Receiver<Command>,
         events: mpsc::Sender<Event>,
     ) -> Self {
-        Self { options, url, commands, events, wanted: BTreeSet::new(), failures: 0 }
+        Self { options, url, commands, events, wanted: BTreeMap::new(), socket: None, failures: 0 }
     }
 
     /// Connects, serves, reconnects, until the server forbids it or nobody holds the handle or the events any more.
@@ -100,8 +102,12 @@ impl Connection {
     /// Keeps what outlives a socket; gives back what only a socket can do.
     fn note(&mut self, command: Command) -> Option<Command> {
         match &command {
-            Command::Subscribe(channel) => self.wanted.insert(channel.clone()).then_some(command),
-            Command::Unsubscribe(channel) => self.wanted.remove(channel).then_some(command),
+            Command::Subscribe(channel) if self.wanted.contains_key(channel) => None,
+            Command::Subscribe(channel) => {
+                self.wanted.insert(channel.clone(), None);
+                Some(command)
+            }
+            Command::Unsubscribe(channel) => self.wanted.remove(channel).map(|_| command),
             Command::Token(token) => {
                 self.options.token = Some(token.clone());
                 Some(command)
@@ -130,16 +136,26 @@ impl Connection {
             Some(token) => session.sign_in(token).await,
             None => self.begin(&mut session).await,
         };
-        match begun {
+        let ended = match begun {
             Some(()) => self.serve(&mut session).await,
             None => Ended::Continue(None),
+        };
+        self.socket = Some(session.socket);
+        ended
+    }
+
+    /// What to ask of a channel's past: all since it was last heard.
+    fn recover(&self, channel: &str) -> Value {
+        match self.wanted.get(channel).copied().flatten() {
+            Some(Position { epoch, offset }) => json!({"epoch": epoch, "offset": offset, "socket_id": self.socket}),
+            None => json!(true),
         }
     }
 
     async fn begin(&self, session: &mut Session) -> Option<()> {
         session.ready = true;
-        for channel in &self.wanted {
-            session.subscribe(channel, &self.options).await?;
+        for channel in self.wanted.keys() {
+            session.subscribe(channel, self.recover(channel), &self.options).await?;
         }
         Some(())
     }
@@ -184,7 +200,9 @@ impl Connection {
 
     async fn obey(&mut self, session: &mut Session, command: Command) -> Option<()> {
         match self.note(command) {
-            Some(Command::Subscribe(channel)) if session.ready => session.subscribe(&channel, &self.options).await,
+            Some(Command::Subscribe(channel)) if session.ready => {
+                session.subscribe(&channel, self.recover(&channel), &self.options).await
+            }
             Some(Command::Unsubscribe(channel)) if session.ready => session.unsubscribe(&channel).await,
             Some(Command::Trigger { frame }) => session.send(&frame).await,
             Some(Command::Token(token)) => session.sign_in(&token).await,
@@ -193,11 +211,11 @@ impl Connection {
     }
 
     async fn signed(&self, session: &mut Session, channel: String, signed: Result<Auth, AuthError>) -> Option<()> {
-        if !self.wanted.contains(&channel) {
+        if !self.wanted.contains_key(&channel) {
             return Some(());
         }
         match signed {
-            Ok(auth) => session.send_subscribe(&channel, Some(&auth)).await,
+            Ok(auth) => session.send_subscribe(&channel, self.recover(&channel), Some(&auth)).await,
             Err(error) => {
                 let message = error.to_string();
                 self.events.send(Event::SubscriptionFailed { channel, message }).await.ok()
@@ -205,12 +223,29 @@ impl Connection {
         }
     }
 
-    async fn hear(&self, session: &mut Session, room: mpsc::Permit<'_, Event>, text: &str) -> Option<()> {
+    async fn hear(&mut self, session: &mut Session, room: mpsc::Permit<'_, Event>, text: &str) -> Option<()> {
         session.heard = Instant::now();
         session.pinged = false;
         match ServerFrame::read(text) {
             ServerFrame::Ping => session.send(protocol::frame::PONG).await,
+            ServerFrame::Position { channel, position, recovered } => {
+                if let Some(known) = self.wanted.get_mut(&channel)
+                    && recovered != Some(true)
+                {
+                    *known = position;
+                }
+                // Where all that was missed follows, the client is where it was until it has come.
+                if recovered == Some(false) {
+                    room.send(Event::Missed { channel });
+                }
+                Some(())
+            }
             ServerFrame::Event(event) => {
+                if let Event::Message(ChannelEvent { channel, offset: Some(offset), .. }) = &event
+                    && let Some(Some(known)) = self.wanted.get_mut(channel)
+                {
+                    known.offset = *offset;
+                }
                 let answered = matches!(event, Event::SignedIn(_) | Event::Error { .. });
                 room.send(event);
                 match answered && !session.ready {
@@ -262,10 +297,10 @@ impl Session {
     }
 
     /// Subscribes, once it is signed where that is needed. Other channels need not wait for it.
-    async fn subscribe(&mut self, channel: &str, options: &Options) -> Option<()> {
+    async fn subscribe(&mut self, channel: &str, recover: Value, options: &Options) -> Option<()> {
         let signed = channel.starts_with("private-") || channel.starts_with("presence-");
         match options.authorizer.clone().filter(|_| signed) {
-            None => self.send_subscribe(channel, None).await,
+            None => self.send_subscribe(channel, recover, None).await,
             Some(authorizer) => {
                 let (socket, channel) = (self.socket, channel.to_owned());
                 self.signing.spawn(async move {
@@ -277,8 +312,8 @@ impl Session {
         }
     }
 
-    async fn send_subscribe(&mut self, channel: &str, auth: Option<&Auth>) -> Option<()> {
-        let mut data = json!({"channel": channel});
+    async fn send_subscribe(&mut self, channel: &str, recover: Value, auth: Option<&Auth>) -> Option<()> {
+        let mut data = json!({"channel": channel, "recover": recover});
         if let Some(auth) = auth {
             data["auth"] = auth.auth.as_str().into();
             if let Some(channel_data) = &auth.channel_data {

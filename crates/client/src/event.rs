@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use protocol::SocketId;
+use protocol::{Position, SocketId};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -26,6 +26,12 @@ pub enum Event {
         channel: String,
         /// Why.
         message: String,
+    },
+    /// While the connection was lost, more happened on the channel than the server keeps: reload its state. Where this
+    /// does not come after a reconnect, nothing was missed: it follows as [`Event::Message`]s.
+    Missed {
+        /// The channel.
+        channel: String,
     },
     /// An event on a channel.
     Message(ChannelEvent),
@@ -70,6 +76,8 @@ pub struct ChannelEvent {
     pub data: String,
     /// On presence channels, who sent a client event.
     pub user_id: Option<String>,
+    /// Its place in the channel's history, where the server keeps one.
+    pub offset: Option<u64>,
 }
 
 /// Somebody in a presence channel.
@@ -90,6 +98,12 @@ pub(crate) enum ServerFrame {
     },
     Ping,
     Pong,
+    /// Where a channel is; whether all that was missed follows.
+    Position {
+        channel: String,
+        position: Option<Position>,
+        recovered: Option<bool>,
+    },
     Event(Event),
     /// Nothing that this client makes use of.
     Other,
@@ -104,19 +118,28 @@ struct Envelope {
     data: Value,
     #[serde(default)]
     user_id: Option<String>,
+    #[serde(default)]
+    offset: Option<u64>,
 }
 
 impl ServerFrame {
     /// Reads a frame. Text that is none is as good as silence: the connection is not worth less for it.
     pub(crate) fn read(text: &str) -> Self {
-        let Ok(Envelope { event, channel, data, user_id }) = serde_json::from_str(text) else { return Self::Other };
+        let Ok(Envelope { event, channel, data, user_id, offset }) = serde_json::from_str(text) else {
+            return Self::Other;
+        };
         let Some(system) = event.strip_prefix("pusher:").or_else(|| event.strip_prefix("pusher_internal:")) else {
             let Some(channel) = channel else { return Self::Other };
+            if event == "kabar:position" {
+                let data = decoded(data);
+                let position = Position::deserialize(&data).ok();
+                return Self::Position { channel, position, recovered: data["recovered"].as_bool() };
+            }
             let data = match data {
                 Value::String(data) => data,
                 data => data.to_string(),
             };
-            return Self::Event(Event::Message(ChannelEvent { channel, name: event, data, user_id }));
+            return Self::Event(Event::Message(ChannelEvent { channel, name: event, data, user_id, offset }));
         };
         match system {
             "ping" => Self::Ping,
@@ -210,8 +233,13 @@ mod tests {
         let failed = Event::SubscriptionFailed { channel: "c".into(), message: "no".into() };
         assert_eq!(event(frame::subscription_error("c", "AuthError", "no", 401)), failed);
         let wire = frame::ChannelEvent { event: "e", channel: "c", data: "{}", user_id: Some("7") };
-        let message =
-            ChannelEvent { channel: "c".into(), name: "e".into(), data: "{}".into(), user_id: Some("7".into()) };
+        let message = ChannelEvent {
+            channel: "c".into(),
+            name: "e".into(),
+            data: "{}".into(),
+            user_id: Some("7".into()),
+            offset: None,
+        };
         assert_eq!(event(wire.encode()), Event::Message(message));
     }
 

@@ -13,6 +13,7 @@
 
 mod lines;
 mod pipe;
+mod positions;
 mod receive;
 mod session;
 
@@ -31,8 +32,8 @@ pub(crate) use session::{Session, Sessions};
 use crate::arrival::Arrival;
 use crate::shard::Shard;
 use crate::websocket;
-use lines::Style;
 use pipe::Pipe;
+use positions::Positions;
 use receive::Receive;
 
 /// How long sent frames wait for a socket that has enough to read.
@@ -144,12 +145,17 @@ impl Shard {
             return refused(status_of(code), code.reason);
         }
         let query = SignedQuery::parse("GET", head.uri.path(), head.uri.query().unwrap_or_default());
+        let last_id = head.headers.get("last-event-id").and_then(|id| id.to_str().ok());
+        let last_id = last_id.or_else(|| query.get("last_event_id")).unwrap_or_default();
+        let channels = query.get("channels").unwrap_or_default().split(',').filter(|channel| !channel.is_empty());
+        let positions = Positions::new(channels.clone(), last_id);
         let mut subscribes = Vec::new();
-        for channel in query.get("channels").unwrap_or_default().split(',').filter(|channel| !channel.is_empty()) {
-            let frame = json!({"event": "pusher:subscribe", "data": {"channel": channel}}).to_string();
+        for channel in channels {
+            let data = json!({ "channel": channel, "recover": positions.recover(channel) });
+            let frame = json!({"event": "pusher:subscribe", "data": data}).to_string();
             websocket::client_frame(websocket::TEXT, frame.as_bytes(), &mut subscribes);
         }
-        let pipe = Pipe::new(Style::Events, 0);
+        let pipe = Pipe::for_events(positions);
         let receive = Receive::new(Arc::clone(&pipe), false, self.heartbeat());
         self.adopt(Session::unlisted(pipe).into(), Bytes::new(), subscribes, arrival);
         answer(StatusCode::OK).content_type("text/event-stream").body(receive).map_into_boxed_body()

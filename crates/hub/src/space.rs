@@ -6,6 +6,7 @@
 
 mod look;
 mod past;
+mod publish;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -23,8 +24,7 @@ use crate::channel::{ChannelId, ChannelState, is_presence};
 use crate::connections::Connections;
 use crate::directory::Common;
 use crate::history::Rule;
-use crate::hub::{Busy, Publication};
-use crate::inbox::{Command, Inbox, Outgoing};
+use crate::inbox::{Command, Inbox};
 use crate::socket::{Rate, Subscription};
 use crate::users::Users;
 use crate::websocket;
@@ -129,21 +129,19 @@ impl Space {
                 return Err(JoinRefused::Unloaded);
             }
         };
-        if let Some(joiner) = joiner {
-            let members_max = members_max(&app.policy, &self.common);
-            match state.add_member(name, joiner, members_max) {
-                Ok(true) => self.observe(|| Observed::MemberAdded { channel: name, user: &joiner.user_id }),
-                Ok(false) => {}
-                Err(_) => {
-                    self.watch_expiry(channel, state);
-                    return Err(JoinRefused::Full(members_max));
-                }
-            }
-        }
+        let members_max = members_max(&app.policy, &self.common);
+        let Ok(added) = joiner.map(|joiner| state.add_member(name, joiner, members_max)).transpose() else {
+            self.watch_expiry(channel, state);
+            return Err(JoinRefused::Full(members_max));
+        };
         state.add_subscriber(inbox);
         state.positioned += usize::from(*resume != Resume::Nothing);
         if state.subscribers == 1 {
             self.observe(|| Observed::Occupied { channel: name });
+        }
+        // After it: a channel has no members before it is occupied, as it has none once it is vacated.
+        if let Some(joiner) = joiner.filter(|_| added == Some(true)) {
+            self.observe(|| Observed::MemberAdded { channel: name, user: &joiner.user_id });
         }
         let mut joined = Joined { id: state.id, since: state.seq, data: state.succeeded(), follow: past.frames };
         if channel.is_cache() && past.recovered != Some(true) && !past.rewound {
@@ -180,91 +178,6 @@ impl Space {
         } else {
             self.watch_expiry(channel, state);
         }
-    }
-
-    /// Hands a publication to every shard with subscribers, and keeps it where the channel keeps anything. Gives its
-    /// place in the channel's history.
-    pub(crate) fn publish(&self, channel: &Channel, publication: &Publication<'_>) -> Result<Option<Position>, Busy> {
-        if let Some(mut state) = self.channels.get_mut(channel.name()) {
-            return self.publish_to(&mut state, channel, publication);
-        }
-        let policy = &self.app.load().policy;
-        if publication.ephemeral || (self.rule(policy, channel).is_none() && !channel.is_cache()) {
-            return Ok(None);
-        }
-        let mut state = match self.channels.entry(channel.shared_name()) {
-            Entry::Occupied(state) => state.into_ref(),
-            Entry::Vacant(vacant) => {
-                let state = self.fresh(policy, channel);
-                if state.expires_at() == Some(0) {
-                    // There is no room to keep anything for those who may come.
-                    return Ok(None);
-                }
-                vacant.insert(state)
-            }
-        };
-        let published = self.publish_to(&mut state, channel, publication);
-        self.watch_expiry(channel, &mut state);
-        published
-    }
-
-    fn publish_to(
-        &self,
-        state: &mut ChannelState,
-        channel: &Channel,
-        publication: &Publication<'_>,
-    ) -> Result<Option<Position>, Busy> {
-        if state.is_full() {
-            return Err(Busy);
-        }
-        let history = state.history.as_deref_mut().filter(|history| !publication.ephemeral && !history.is_durable());
-        let position =
-            history.and_then(|history| history.position().map(|last| Position { offset: last.offset + 1, ..last }));
-        self.fan_out(state, channel, publication, position);
-        Ok(position)
-    }
-
-    /// Delivers what the journal has stored at `position`.
-    pub(crate) fn publish_stored(&self, channel: &Channel, publication: &Publication<'_>, position: Position) {
-        // Where nobody is subscribed and nobody was, the journal alone keeps it.
-        if let Some(mut state) = self.channels.get_mut(channel.name()) {
-            self.fan_out(&mut state, channel, publication, Some(position));
-        }
-    }
-
-    fn fan_out(
-        &self,
-        state: &mut ChannelState,
-        channel: &Channel,
-        publication: &Publication<'_>,
-        position: Option<Position>,
-    ) {
-        let keeps = !publication.ephemeral && (position.is_some() || channel.is_cache());
-        if state.locals.is_empty() && !keeps {
-            return;
-        }
-        let frame = publication.encode(channel);
-        let offset = position.filter(|_| state.positioned > 0).map(|position| position.offset);
-        let numbered = offset.map(|offset| websocket::numbered(&frame, offset));
-        if let (Some(history), Some(position)) = (&mut state.history, position) {
-            history.push(position, frame.clone(), publication.except, &self.common.budget, self.common.now());
-        }
-        if channel.is_cache() && !publication.ephemeral {
-            let until = self.common.now().saturating_add(self.common.config.cache_seconds);
-            state.cache(&frame, &self.common.budget, until);
-            state.miss_told = None;
-        }
-        state.deliver(&Outgoing { plain: frame, numbered }, publication.except);
-    }
-
-    /// Takes the journal's word for where a channel is; it is the one who publishes there, so nothing comes between.
-    pub(crate) fn place(&self, channel: &Channel, position: Position) {
-        let policy = &self.app.load().policy;
-        let mut state = self.channels.entry(channel.shared_name()).or_insert_with(|| self.fresh(policy, channel));
-        if let Some(history) = &mut state.history {
-            history.place(position);
-        }
-        self.watch_expiry(channel, &mut state);
     }
 
     /// Where the channel's history is, as far as this node knows.

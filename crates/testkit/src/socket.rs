@@ -194,6 +194,14 @@ impl Socket {
         self.event("any event").await
     }
 
+    /// The next event as it stands in its frame, byte for byte.
+    pub async fn next_text(&mut self) -> String {
+        match self.frame("any event").await {
+            Frame::Text(text) => text,
+            other => self.failed("any event", &other),
+        }
+    }
+
     /// The next event, which must have this name.
     pub async fn expect_event(&mut self, name: &str) -> Event {
         let event = self.event(name).await;
@@ -227,9 +235,14 @@ impl Socket {
 
     /// Awaits that the server closes, skipping events before it; the close code, 1005 where the frame had none.
     pub async fn expect_close(&mut self) -> u16 {
+        self.expect_close_with().await.0
+    }
+
+    /// As [`Socket::expect_close`], with the reason that the server gives.
+    pub async fn expect_close_with(&mut self) -> (u16, String) {
         loop {
             match self.frame("a close frame").await {
-                Frame::Close(code, _) => return code.unwrap_or(1005),
+                Frame::Close(code, reason) => return (code.unwrap_or(1005), reason),
                 Frame::End => self.failed("a close frame", &"the end of the connection"),
                 _ => {}
             }

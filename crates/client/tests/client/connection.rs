@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::peer::{Server, connect, next, soon};
 use client::{Client, Event, Events, Options, Refused, SecretAuthorizer};
-use protocol::{Signer, frame};
+use protocol::{Epoch, Position, Signer, frame};
 use serde_json::json;
 
 fn subscribed(channel: &str) -> Event {
@@ -35,7 +35,7 @@ async fn subscriptions_come_back_after_a_reconnect_signed_for_the_new_socket() {
     connected(&mut events).await;
     let mut asked: Vec<_> = [first.receive().await, first.receive().await, first.receive().await].into();
     asked.sort_by_key(|frame| frame["data"]["channel"].to_string());
-    assert_eq!(asked[0]["data"], json!({"channel": "a"}));
+    assert_eq!(asked[0]["data"], json!({"channel": "a", "recover": true}));
     client.unsubscribe("gone").unwrap();
     let unsubscribe = json!({"event": "pusher:unsubscribe", "data": {"channel": "gone"}});
     assert_eq!(first.receive().await, unsubscribe);
@@ -50,6 +50,43 @@ async fn subscriptions_come_back_after_a_reconnect_signed_for_the_new_socket() {
         Signer::new("secret").sign_channel("2.2".parse().unwrap(), "presence-b", data["channel_data"].as_str());
     assert_eq!(data["auth"], format!("key:{signature}"));
     assert_eq!((next(&mut events).await, next(&mut events).await), (subscribed("a"), subscribed("presence-b")));
+}
+
+#[tokio::test]
+async fn after_a_reconnect_the_client_asks_for_what_it_missed_and_says_when_that_is_gone() {
+    let server = Server::start().await;
+    let (client, mut events) = connect(server.options());
+    client.subscribe("a").unwrap();
+    let mut first = server.accept("1.1").await;
+    connected(&mut events).await;
+    assert_eq!(first.grant("a").await["recover"], true);
+    let at = |offset| Position { epoch: Epoch(7), offset };
+    let event = |offset: u64| format!(r#"{{"event":"n","channel":"a","data":"x","offset":{offset}}}"#);
+    first.send(&frame::position("a", Some(at(3)), None)).await;
+    first.send(&event(4)).await;
+    assert_eq!(next(&mut events).await, subscribed("a"));
+    assert!(matches!(next(&mut events).await, Event::Message(message) if message.offset == Some(4)));
+    first.close(4200).await;
+    closed(&mut events).await;
+
+    let mut second = server.accept("2.2").await;
+    connected(&mut events).await;
+    let recover = json!({"epoch": Epoch(7), "offset": 4, "socket_id": "1.1"});
+    assert_eq!(second.grant("a").await["recover"], recover);
+    second.send(&frame::position("a", Some(at(6)), Some(true))).await;
+    second.send(&event(5)).await;
+    // Cut off before the sixth: that is still missing.
+    assert_eq!(next(&mut events).await, subscribed("a"));
+    assert!(matches!(next(&mut events).await, Event::Message(message) if message.offset == Some(5)));
+    second.close(4200).await;
+    closed(&mut events).await;
+
+    let mut third = server.accept("3.3").await;
+    connected(&mut events).await;
+    assert_eq!(third.grant("a").await["recover"]["offset"], 5);
+    third.send(&frame::position("a", Some(at(900)), Some(false))).await;
+    assert_eq!(next(&mut events).await, subscribed("a"));
+    assert_eq!(next(&mut events).await, Event::Missed { channel: "a".into() });
 }
 
 #[tokio::test]

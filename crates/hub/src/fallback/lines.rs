@@ -19,6 +19,11 @@ pub(crate) struct Line {
 }
 
 impl Line {
+    /// Where the reader of events is once it has the event that follows.
+    pub(super) fn id(id: &str) -> Self {
+        Self::new(format!("id: {id}\n"))
+    }
+
     fn new(text: String) -> Self {
         let units = if text.is_ascii() { text.len() } else { text.encode_utf16().count() };
         Self { bytes: text.into(), units }

@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::Notify;
 
 use super::lines::{Line, Style};
+use super::positions::Positions;
 use crate::websocket::{self, PONG, TEXT};
 
 /// Bytes of lines that wait for a request before the socket has to keep its frames in its own queue.
@@ -32,6 +33,8 @@ struct State {
     /// For the peer.
     outward: VecDeque<Line>,
     outward_bytes: usize,
+    /// Of a reader of events: where it is.
+    positions: Positions,
     /// For the socket, as frames of a client.
     inward: Vec<u8>,
     /// How many requests have had the session; the newest has it.
@@ -70,6 +73,12 @@ impl Pipe {
         let mut state = State::default();
         style.open().into_iter().for_each(|line| state.push(line));
         Arc::new(Self { style, inward_bytes_max, state: Mutex::new(state), room: Notify::new() })
+    }
+
+    /// One that nobody sends into, for a reader of events who is there.
+    pub(super) fn for_events(positions: Positions) -> Arc<Self> {
+        let state = State { positions, ..State::default() };
+        Arc::new(Self { style: Style::Events, inward_bytes_max: 0, state: Mutex::new(state), room: Notify::new() })
     }
 
     /// Gives the session to a new request, whose number it tells. An older one ends.
@@ -173,6 +182,13 @@ impl Pipe {
         }
         let mut rest = frames;
         while let Some((opcode, payload)) = websocket::split_frame(&mut rest) {
+            if self.style == Style::Events
+                && opcode == TEXT
+                && let Some(id) = std::str::from_utf8(payload).ok().and_then(|frame| state.positions.follow(frame))
+            {
+                // Before the event's own lines, which end it.
+                state.push(Line::id(&id));
+            }
             self.style.of(opcode, payload).into_iter().for_each(|line| state.push(line));
         }
         state.wake_request();

@@ -265,20 +265,61 @@ async fn sessions_count_for_the_policy_as_sockets_do() {
     drop(stream);
 }
 
+/// The next event that is no sign of life: its id, where it has one, and its frame.
+async fn next_event(events: &mut Response) -> (Option<String>, Value) {
+    loop {
+        let event = events.until("\n\n").await;
+        let (mut id, mut data) = (None, None);
+        for line in event.lines() {
+            id = line.strip_prefix("id: ").map(str::to_owned).or(id);
+            data = line.strip_prefix("data: ").map(str::to_owned).or(data);
+        }
+        if let Some(data) = data {
+            return (id, serde_json::from_str(&data).unwrap());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_reader_of_events_that_comes_back_gets_what_it_missed() {
+    let node = Node::start();
+    let url = format!("/app/{KEY}/sse?protocol=7&channels=a,b");
+    let named = async |events: &mut Response, name: &str| loop {
+        let (id, frame) = next_event(events).await;
+        if frame["event"] == name {
+            return (id, frame);
+        }
+    };
+    let mut events = Response::of(&node, "GET", &url, "").await;
+    for _ in 0..2 {
+        named(&mut events, "kabar:position").await;
+    }
+    node.publish("a", "n", "1");
+    let (id, _) = named(&mut events, "n").await;
+    drop(events);
+    ["2", "3"].iter().for_each(|data| node.publish("a", "n", data));
+    node.publish("b", "n", "4");
+    let back = format!("{url}&last_event_id={}", id.unwrap().replace(' ', "%20"));
+    let mut events = Response::of(&node, "GET", &back, "").await;
+    let mut ids = Vec::new();
+    for number in 2..=4 {
+        let (id, frame) = named(&mut events, "n").await;
+        assert_eq!(frame["data"], number.to_string());
+        ids.push(id.unwrap());
+    }
+    assert!(ids[0].contains(":2 b:") && ids[1].contains(":3 b:") && ids[2].ends_with(":1"), "{ids:?}");
+}
+
 #[tokio::test]
 async fn server_sent_events_bring_the_frames_of_the_named_channels() {
     let node = Node::start_with(Config { session_heartbeat: Duration::from_secs(1), ..Config::default() });
     let url = format!("/app/{KEY}/sse?protocol=7&channels=news,private-x");
     let mut events = Response::of(&node, "GET", &url, "").await;
     assert!(events.head.to_lowercase().contains("content-type: text/event-stream"));
-    let next = async |events: &mut Response| loop {
-        let event = events.until("\n\n").await;
-        if let Some(data) = event.strip_prefix("data: ") {
-            return serde_json::from_str::<Value>(data).unwrap();
-        }
-    };
+    let next = async |events: &mut Response| next_event(events).await.1;
     assert_eq!(next(&mut events).await["event"], "pusher:connection_established");
     assert_eq!(next(&mut events).await["event"], "pusher_internal:subscription_succeeded");
+    assert_eq!(next(&mut events).await["event"], "kabar:position");
     assert_eq!(next(&mut events).await["event"], "pusher:error", "a private channel takes a signature");
     assert_eq!(next(&mut events).await["event"], "pusher:subscription_error");
     node.publish("news", "hello", "1");
@@ -307,6 +348,7 @@ async fn server_sent_events_reach_protected_channels_with_a_ticket_and_stay_whil
     let mut events = Response::of(&node, "GET", &url, "").await;
     events.until("pusher:signin_success").await;
     events.until("subscription_succeeded").await;
+    events.until("kabar:position").await;
     events.until("\n\n").await;
     for _ in 0..4 {
         assert!(events.until("\n\n").await.ends_with(":\n\n"), "nothing but signs of life");

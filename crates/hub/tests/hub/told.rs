@@ -142,7 +142,7 @@ async fn an_observer_is_told_in_order() {
     // The sender is answered once its event is dealt with.
     ada.expect_quiet().await;
     let event = r#"client-x presence-a {"n":1} Some("ada")"#;
-    assert_eq!(recorder.take(), ["added presence-a ada", "occupied presence-a", "added presence-a bob", event]);
+    assert_eq!(recorder.take(), ["occupied presence-a", "added presence-a ada", "added presence-a bob", event]);
     bob.unsubscribe("presence-a").await;
     ada.unsubscribe("presence-a").await;
     assert_eq!(recorder.take(), ["removed presence-a bob", "removed presence-a ada", "vacated presence-a"]);
