@@ -28,7 +28,7 @@ edges: ## check who imports whom
 unit: need-run $(PAGE)/node_modules ## tests of all crates, each on its own Postgres database
 	cargo test --locked --workspace
 
-stock: need-run need-python $(PAGE)/node_modules ## unmodified Pusher clients against the binary
+stock: need-run need-python need-chromium $(PAGE)/node_modules ## unmodified Pusher clients against the binary
 	cargo build --locked --package server
 	tests/stock/stock.sh
 
@@ -65,13 +65,15 @@ deny: ## licences, bans and sources of dependencies (needs cargo-deny)
 clean: ## remove what was built (data/ stays)
 	rm -rf target tests/stock/node_modules $(PAGE)/node_modules
 
-.PHONY: need-cc need-run need-python
+.PHONY: need-cc need-run need-python need-chromium
 need-cc:
 	@scripts/need.sh cc node
 need-run:
 	@scripts/need.sh cc node postgres
 need-python:
 	@scripts/need.sh python
+need-chromium:
+	@scripts/need.sh chromium
 
 # The page's dependencies are embedded at compile time.
 $(PAGE)/node_modules: $(wildcard $(PAGE)/package-lock.json)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes sure that what a task needs is on this machine: need.sh cc postgres node python
+# Makes sure that what a task needs is on this machine: need.sh cc postgres node python chromium
 #
 # As root on Debian or Ubuntu, what is missing is installed. Anybody else is told the one command to run. What is
 # already there, whatever version and wherever from, is left alone.
@@ -30,7 +30,18 @@ need() {
         packages+=(postgresql)
       fi
       ;;
-    *) echo "need.sh: unknown need '$1' (cc, node, python, postgres)" >&2; exit 2 ;;
+    chromium)
+      # A browser is a lot to ask for: where it cannot be installed, the tests that want one are skipped.
+      if ! command -v chromium >/dev/null 2>&1 && ! command -v chromium-browser >/dev/null 2>&1 \
+        && ! command -v google-chrome >/dev/null 2>&1; then
+        if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; then
+          packages+=(chromium)
+        else
+          echo "No chromium: the tests in a real browser are skipped. For them: sudo apt-get install -y chromium" >&2
+        fi
+      fi
+      ;;
+    *) echo "need.sh: unknown need '$1' (cc, node, python, postgres, chromium)" >&2; exit 2 ;;
   esac
 }
 

@@ -18,6 +18,18 @@ const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..')
 export const FIRST = { id: '1001', key: 'first-key', secret: 'the-secret-of-the-first-app', apiKey: 'first-api-key-of-the-stock-tests' };
 export const SECOND = { id: '1002', key: 'second-key', secret: 'the-secret-of-the-second-app', apiKey: 'second-api-key-of-the-stock-tests' };
 
+/** A disabled app, and one that has room for a single socket. */
+export const CLOSED = {
+  id: '1003', key: 'closed-key', secret: 'the-secret-of-the-closed-app',
+  apiKey: 'third-api-key-of-the-stock-tests',
+  policy: 'enabled = false',
+};
+export const FULL = {
+  id: '1004', key: 'full-key', secret: 'the-secret-of-the-full-app',
+  apiKey: 'fourth-api-key-of-the-stock-tests',
+  policy: 'connections_max = 1',
+};
+
 const appToml = (app) => `
 [[apps]]
 id = "${app.id}"
@@ -26,14 +38,19 @@ secret = "${app.secret}"
 api_keys = ["${app.apiKey}"]
 [apps.policy]
 client_events = true
+subscription_counts = true
+${app.policy ?? ''}
 `;
 
-const configToml = (dataDir) => `
+const webhookToml = (url) => `
+[[apps.webhooks]]
+url = "${url}"
+`;
+
+const configToml = (dataDir, webhook) => `
 demo = false
-${appToml(FIRST)}${appToml(SECOND)}
+${appToml(FIRST)}${webhook ? webhookToml(webhook) : ''}${[SECOND, CLOSED, FULL].map(appToml).join('')}
 [server]
-public = "127.0.0.1:0"
-internal = "127.0.0.1:0"
 drain_seconds = 0
 
 [database]
@@ -42,6 +59,10 @@ data_dir = "${dataDir}"
 
 [auth]
 jwt_secret = "a-secret-of-the-stock-tests-0123456789"
+
+[webhooks]
+allowed_hosts = ["127.0.0.1"]
+leave_delay_ms = 50
 `;
 
 /** Rejects when `promise` has not settled in time. The timer is cleared, so nothing keeps the process alive. */
@@ -59,21 +80,18 @@ export async function within(promise, what, ms = AWAIT_MS) {
 
 /** A running kabar; `stop()` ends it and removes everything it wrote. */
 export class Kabar {
-  static async start() {
+  /** `webhook` is where the first app's webhooks go; without it nowhere. */
+  static async start({ webhook } = {}) {
     const binary = process.env.KABAR_BIN ?? path.join(root, 'target/debug/kabar');
     if (!existsSync(binary)) throw new Error(`${binary} is missing: cargo build`);
     const folder = await mkdtemp(path.join(tmpdir(), 'kabar-stock-'));
     // As root, the private Postgres runs as another user, who has to get through to its own folder.
     await chmod(folder, 0o711);
     const file = path.join(folder, 'kabar.toml');
-    await writeFile(file, configToml(path.join(folder, 'data')));
-    // Only what the program needs from this shell: a KABAR__… setting of the developer's must not decide a test.
-    const env = { PATH: process.env.PATH, HOME: process.env.HOME };
-    const child = spawn(binary, ['--config', file], { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] });
-    const kabar = new Kabar(child, folder);
+    await writeFile(file, configToml(path.join(folder, 'data'), webhook));
+    const kabar = new Kabar(binary, folder);
     try {
-      [kabar.url, kabar.internalUrl] = await within(kabar.addresses(), 'kabar did not start', START_MS);
-      await within(kabar.ready(), 'kabar did not become ready', START_MS);
+      await kabar.spawn();
     } catch (error) {
       await kabar.stop();
       throw new Error(`${error.message}\n${kabar.log.join('')}`);
@@ -81,12 +99,34 @@ export class Kabar {
     return kabar;
   }
 
-  constructor(child, folder) {
-    this.child = child;
+  constructor(binary, folder) {
+    this.binary = binary;
     this.folder = folder;
     this.log = [];
-    child.stderr.on('data', (text) => this.log.push(String(text)));
-    this.exited = new Promise((resolve) => child.once('exit', (code, signal) => resolve(signal ?? code)));
+  }
+
+  /** Starts the binary and waits until it serves. The first time on any ports, later on the same. */
+  async spawn() {
+    // Only what the program needs from this shell: a KABAR__… setting of the developer's must not decide a test.
+    const env = {
+      PATH: process.env.PATH,
+      HOME: process.env.HOME,
+      KABAR__SERVER__PUBLIC: this.url ? new URL(this.url).host : '127.0.0.1:0',
+      KABAR__SERVER__INTERNAL: this.internalUrl ? new URL(this.internalUrl).host : '127.0.0.1:0',
+    };
+    const args = ['--config', path.join(this.folder, 'kabar.toml')];
+    this.child = spawn(this.binary, args, { cwd: this.folder, env, stdio: ['ignore', 'pipe', 'pipe'] });
+    this.child.stderr.on('data', (text) => this.log.push(String(text)));
+    this.exited = new Promise((resolve) => this.child.once('exit', (code, signal) => resolve(signal ?? code)));
+    [this.url, this.internalUrl] = await within(this.addresses(), 'kabar did not start', START_MS);
+    await within(this.ready(), 'kabar did not become ready', START_MS);
+  }
+
+  /** Ends the process, SIGTERM for an orderly stop or SIGKILL for a crash, and starts another in its place. */
+  async restart(signal) {
+    this.child.kill(signal);
+    await within(this.exited, `kabar did not end by ${signal}`, STOP_MS);
+    await this.spawn();
   }
 
   /** The two lines that say where kabar listens: `listening on http://…` and `internal on http://…`, in that order. */
@@ -118,11 +158,11 @@ export class Kabar {
   }
 
   async stop() {
-    if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill('SIGTERM');
+    if (this.child?.exitCode === null && this.child.signalCode === null) this.child.kill('SIGTERM');
     try {
       await within(this.exited, 'kabar did not stop', STOP_MS);
     } catch (error) {
-      this.child.kill('SIGKILL');
+      this.child?.kill('SIGKILL');
       throw error;
     } finally {
       await rm(this.folder, { recursive: true, force: true });

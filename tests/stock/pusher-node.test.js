@@ -1,8 +1,9 @@
-// The `pusher` server SDK for node as it comes from npm: publishing, excluding, asking, ending connections.
+// The `pusher` server SDK for node as it comes from npm: publishing, excluding, asking, ending
+// connections.
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
-import { Clients, next, roundTrip, server, subscribed } from './clients.js';
+import { Clients, eachVersion, next, ownBackend, roundTrip, server, signedIn, subscribed } from './clients.js';
 import { FIRST, Kabar } from './harness.js';
 
 let kabar, clients, sdk;
@@ -46,22 +47,84 @@ test('the socket that caused an event can be left out of it', async () => {
   assert.equal(echoed, 0);
 });
 
-test('a publish tells the counts that were asked for', async () => {
-  const client = await clients.connected(null, {
-    channelAuthorization: {
-      customHandler: ({ socketId, channelName }, done) => done(null, sdk.authorizeChannel(socketId, channelName, { user_id: 'u' })),
-    },
-  });
-  await subscribed(client, 'presence-counted');
-  const response = await sdk.trigger('presence-counted', 'e', {}, { info: 'user_count,subscription_count' });
-  assert.deepEqual(await response.json(), { channels: { 'presence-counted': { user_count: 1, subscription_count: 1 } } });
+test('publishing answers an empty object', async () => {
+  const event = { channel: 'answered', name: 'e', data: {} };
+  for (const response of await Promise.all([sdk.trigger('answered', 'e', {}), sdk.triggerBatch([event]), sdk.sendToUser('u', 'e', {})])) {
+    assert.equal(response.status, 200);
+    assert.deepEqual(await response.json(), {});
+  }
 });
 
+test('a publish tells the counts that were asked for, a batch in its order', async () => {
+  await subscribed(await clients.connected(null, ownBackend(kabar, 'u')), 'presence-counted');
+  await subscribed(await clients.connected(), 'plain');
+  const response = await sdk.trigger(['presence-counted', 'plain'], 'e', {}, { info: 'user_count,subscription_count' });
+  assert.deepEqual(await response.json(), {
+    channels: { 'presence-counted': { user_count: 1, subscription_count: 1 }, plain: { subscription_count: 1 } },
+  });
+  const batch = await sdk.triggerBatch([
+    { channel: 'plain', name: 'e', data: {}, info: 'subscription_count' },
+    { channel: 'presence-counted', name: 'e', data: {}, info: 'user_count' },
+    { channel: 'plain', name: 'e', data: {} },
+  ]);
+  assert.deepEqual(await batch.json(), { batch: [{ subscription_count: 1 }, { user_count: 1 }, {}] });
+});
+
+/** What a question is answered. */
+const ask = async (path, params) => (await sdk.get({ path, params })).json();
+
 test('a channel tells whether somebody is there', async () => {
-  const ask = async () => (await sdk.get({ path: '/channels/asked', params: { info: 'subscription_count' } })).json();
-  assert.equal((await ask()).occupied, false);
+  const counted = () => ask('/channels/asked', { info: 'subscription_count' });
+  assert.equal((await counted()).occupied, false);
   await subscribed(await clients.connected(), 'asked');
-  assert.deepEqual(await ask(), { occupied: true, subscription_count: 1 });
+  assert.deepEqual(await counted(), { occupied: true, subscription_count: 1 });
+});
+
+test('occupied channels are listed, by prefix and with their users', async () => {
+  const client = await clients.connected(null, ownBackend(kabar, 'u1'));
+  for (const name of ['presence-listed-1', 'presence-listed-2', 'listed']) await subscribed(client, name);
+  assert.ok('listed' in (await ask('/channels')).channels);
+  const { channels } = await ask('/channels', { filter_by_prefix: 'presence-listed-', info: 'user_count' });
+  assert.deepEqual(channels, { 'presence-listed-1': { user_count: 1 }, 'presence-listed-2': { user_count: 1 } });
+  await assert.rejects(ask('/channels', { info: 'user_count' }), ({ status }) => status === 400);
+});
+
+test('a presence channel names its users, each once', async () => {
+  for (const id of ['u1', 'u2', 'u2']) await subscribed(await clients.connected(null, ownBackend(kabar, id)), 'presence-named');
+  const { users } = await ask('/channels/presence-named/users');
+  assert.deepEqual(users.map(({ id }) => id).sort(), ['u1', 'u2']);
+  await assert.rejects(ask('/channels/named/users'), ({ status }) => status === 400);
+});
+
+test('a cache channel shows what it holds', async () => {
+  await subscribed(await clients.connected(), 'cache-shown');
+  const shown = () => ask('/channels/cache-shown', { info: 'cache' });
+  assert.deepEqual(await shown(), { occupied: true, cache: null });
+  await sdk.trigger('cache-shown', 'e', { n: 1 });
+  const { cache } = await shown();
+  assert.equal(cache.data, '{"n":1}');
+  assert.ok(cache.ttl > 0 && cache.ttl <= 1800, `ttl ${cache.ttl}`);
+});
+
+eachVersion(({ Pusher }) => {
+  let lineClients;
+  before(() => { lineClients = new Clients(kabar, Pusher); });
+  afterEach(() => lineClients.disconnect());
+
+  test('a user whose connections are terminated is out and stays out; others stay', async () => {
+    const user = async (id) => signedIn(await lineClients.connected(null, ownBackend(kabar, id)));
+    const [one, two, other] = [await user('out'), await user('out'), await user('in')];
+    const ended = [one, two].map(async ({ connection }) => {
+      const refused = next(connection, 'error', ({ data }) => data?.code === 4009);
+      await Promise.all([refused, next(connection, 'state_change', ({ current }) => current === 'disconnected')]);
+    });
+    const response = await sdk.terminateUserConnections('out');
+    assert.equal(response.status, 200);
+    assert.deepEqual(await response.json(), {});
+    await Promise.all(ended);
+    await roundTrip(other);
+    assert.equal(other.connection.state, 'connected');
+  });
 });
 
 test('a wrong secret, a broken body and too many channels are refused', async () => {

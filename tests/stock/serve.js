@@ -1,16 +1,20 @@
-// Runs a command with a kabar of its own, whose address and app stand in the environment: serve.js COMMAND ARGS...
+// Runs a command with a kabar of its own, whose address, app and webhooks stand in the environment: serve.js COMMAND ARGS...
 
 import { spawn } from 'node:child_process';
 import { FIRST, Kabar } from './harness.js';
+import { Receiver } from './receiver.js';
 
-const kabar = await Kabar.start();
+const receiver = await Receiver.start();
+let kabar;
 try {
+  kabar = await Kabar.start({ webhook: receiver.url });
   const env = {
     ...process.env,
     KABAR_URL: kabar.url,
     KABAR_APP_ID: FIRST.id,
     KABAR_APP_KEY: FIRST.key,
     KABAR_APP_SECRET: FIRST.secret,
+    KABAR_WEBHOOKS: receiver.url,
   };
   const [command, ...args] = process.argv.slice(2);
   const child = spawn(command, args, { env, stdio: 'inherit' });
@@ -19,5 +23,6 @@ try {
     child.once('exit', (code) => resolve(code ?? 1));
   });
 } finally {
-  await kabar.stop();
+  await kabar?.stop();
+  await receiver.stop();
 }
