@@ -35,6 +35,9 @@ const REQUESTS_PATIENCE: Duration = Duration::from_secs(10);
 /// How long webhooks may take to be stored when told again to stop.
 const HURRIED_PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long the accepting thread may take to notice that it shall accept no more.
+const PAUSE_TAKES: Duration = Duration::from_millis(20);
+
 /// How long answers may take to leave once every request is done; idle connections are cut after it.
 const STOP_SECONDS: u64 = 1;
 
@@ -250,6 +253,8 @@ pub fn check(settings: &Settings) -> Result<(), BadSetting> {
 /// Signals are ours; so is the order in which things stop.
 async fn drain(settings: &Settings, hub: &Hub, health: &Health, public: &ServerHandle, listeners: &Listeners) {
     public.pause().await;
+    // That is answered before the thread that accepts has seen it; shut too early, it would log errors.
+    tokio::time::sleep(PAUSE_TAKES).await;
     listeners.shut_public();
     let over = Duration::from_secs(settings.server.drain_seconds);
     tokio::join!(hub.drain(over), health.requests_done(REQUESTS_PATIENCE));
