@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use crate::ids::as_text;
 
 /// `"{nonce}.{place}"`, both decimal, as every Pusher SDK demands (`^\d+\.\d+$`).
 ///
@@ -54,18 +54,7 @@ impl FromStr for SocketId {
     }
 }
 
-impl Serialize for SocketId {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for SocketId {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
+as_text!(SocketId);
 
 #[cfg(test)]
 mod tests {
