@@ -183,6 +183,15 @@ impl ChannelState {
         self.cached.as_deref().filter(|cached| now < cached.until)
     }
 
+    /// Keeps as much as this rule says from now on; a change of what is durable waits until the channel is made anew.
+    pub(crate) fn keep(&mut self, rule: Option<Rule>, now: u32) {
+        match (&mut self.history, rule) {
+            (Some(history), Some(rule)) if history.is_durable() == rule.durable => history.keep(rule, now),
+            (Some(history), None) if !history.is_durable() => self.history = None,
+            _ => {}
+        }
+    }
+
     /// When nothing holds the channel any more, as far as is known now. None while somebody is subscribed.
     pub(crate) fn expires_at(&self) -> Option<u32> {
         if self.charge.is_none() {

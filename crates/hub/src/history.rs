@@ -98,6 +98,14 @@ impl History {
         Self { rule, position, ring: VecDeque::new(), touched: now }
     }
 
+    /// Keeps as much as another rule says.
+    pub(crate) fn keep(&mut self, rule: Rule, now: u32) {
+        self.rule = rule;
+        let spare = self.ring.len().saturating_sub(rule.messages_max as usize);
+        self.ring.drain(..spare);
+        self.trim(now);
+    }
+
     pub(crate) fn is_durable(&self) -> bool {
         self.rule.durable
     }

@@ -49,6 +49,8 @@ pub(crate) struct Space {
     /// Counts revocations, so that a decision made before one is not acted on after it.
     revocations: AtomicU64,
     published: Mutex<Rate>,
+    /// The app whose history rules the channels have.
+    ruled_by: Mutex<Arc<App>>,
     /// Channels whose count is to be told.
     counts: Mutex<Vec<Arc<str>>>,
     /// Channels that nobody is subscribed to, by when they may be forgotten.
@@ -83,14 +85,15 @@ impl Space {
         Self {
             connections: Connections::default(),
             id: app.load().id.clone(),
-            app,
             common,
             channels: DashMap::new(),
             users: Users::default(),
             revocations: AtomicU64::new(0),
             published: Mutex::default(),
+            ruled_by: Mutex::new(app.load_full()),
             counts: Mutex::default(),
             expiries: Mutex::default(),
+            app,
         }
     }
 
@@ -227,9 +230,10 @@ impl Space {
         }
     }
 
-    /// Once a second: tells counts that waited, forgets channels that nothing holds.
+    /// Once a second: tells counts that waited, forgets channels that nothing holds, hears of new rules.
     pub(crate) fn tick(&self) {
         let now = self.common.now();
+        self.follow_rules(now);
         if now.is_multiple_of(COUNT_SECONDS) {
             let waiting = std::mem::take(&mut *lock(&self.counts));
             for name in waiting {
@@ -251,6 +255,20 @@ impl Space {
                 }
                 None => {}
             }
+        }
+    }
+
+    /// Has channels keep what the policy says now. Whether they are durable stays as it was while anybody knows them:
+    /// offsets would begin anew in the midst of a subscription.
+    fn follow_rules(&self, now: u32) {
+        let app = self.app.load_full();
+        let before = std::mem::replace(&mut *lock(&self.ruled_by), Arc::clone(&app));
+        if Arc::ptr_eq(&before, &app) || before.policy.history == app.policy.history {
+            return;
+        }
+        for mut entry in self.channels.iter_mut() {
+            let rule = Channel::parse(entry.key()).ok().and_then(|channel| self.rule(&app.policy, &channel));
+            entry.value_mut().keep(rule, now);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hub::{Config, Publication};
+use hub::{Config, JournalQuery, Publication};
 use protocol::{HistoryRule, Policy};
 use serde_json::{Value, json};
 use testkit::{RawSocket, Socket, masked_frame};
@@ -101,6 +101,26 @@ async fn a_channel_that_keeps_nothing_says_so() {
     resume(&mut socket, "short-a", json!({"rewind": {}})).await;
     assert_eq!(socket.expect_event("n").await.data, 2);
     socket.expect_quiet().await;
+}
+
+#[tokio::test]
+async fn a_change_of_rules_holds_for_channels_that_are_there() {
+    let rule = |messages_max| HistoryRule { prefix: String::new(), messages_max, seconds: 60, durable: false };
+    let policy = |messages_max| Policy { history: vec![rule(messages_max)], ..Policy::default() };
+    let node = Node::start_as(Config::default(), policy(9));
+    (1..=5).for_each(|number| node.publish("a", "n", &number.to_string()));
+    node.hub.apps().replace(vec![crate::support::app("1", crate::support::KEY, policy(2))]);
+    let kept = async || {
+        let query = JournalQuery::Newest { limit: 99, seconds: None };
+        let page = node.hub.history(&app_id(), &channel_named("a"), query).await.unwrap();
+        page.events.iter().map(|event| event.offset).collect::<Vec<_>>()
+    };
+    // Heard of once a second.
+    while kept().await != [4, 5] {
+        tokio::task::yield_now().await;
+    }
+    node.publish("a", "n", "6");
+    assert_eq!(kept().await, [5, 6]);
 }
 
 #[tokio::test]
