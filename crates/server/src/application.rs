@@ -95,7 +95,7 @@ impl Application {
 
     /// Reads the configuration again while the node is served.
     pub fn reload(&self) -> Reload {
-        Reload::new(self.settings.clone(), self.kept.clone(), self.upkeep.tenants.clone())
+        Reload::new(self.settings.clone(), self.kept.clone(), self.upkeep.tenants.clone(), self.webhooks.configured())
     }
 
     /// Where sockets, REST and the Pusher HTTP API are; a port 0 is resolved.

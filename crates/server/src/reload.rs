@@ -1,4 +1,5 @@
-//! The configuration, read again while kabar runs: its apps change at once, everything else needs a restart.
+//! The configuration, read again while kabar runs: its apps and their webhooks change at once,
+//! everything else needs a restart.
 
 use std::path::PathBuf;
 
@@ -7,6 +8,7 @@ use store::apps::AppRow;
 use crate::secrets::Kept;
 use crate::settings::Settings;
 use crate::tenants::{self, Tenants};
+use crate::webhooks::{self, Configured};
 
 /// Reads the configuration again when it is told to.
 pub struct Reload {
@@ -14,27 +16,28 @@ pub struct Reload {
     started: Settings,
     kept: Kept,
     tenants: Tenants,
+    webhooks: Configured,
 }
 
 impl Reload {
-    pub(crate) fn new(started: Settings, kept: Kept, tenants: Tenants) -> Self {
-        Self { started, kept, tenants }
+    pub(crate) fn new(started: Settings, kept: Kept, tenants: Tenants, webhooks: Configured) -> Self {
+        Self { started, kept, tenants, webhooks }
     }
 
     /// Reads what [`Settings::load`] reads and serves the apps it has now. A configuration that is bad changes nothing
     /// and is logged; so is what would need a restart. The environment is that of the start.
     pub fn run(&self, file: Option<PathBuf>) {
-        let read = Settings::load(file.as_deref()).map_err(anyhow::Error::from).and_then(|settings| {
-            let apps = self.configured(&settings)?;
-            Ok((settings, apps))
-        });
+        let read = Settings::load(file.as_deref())
+            .map_err(anyhow::Error::from)
+            .and_then(|settings| Ok((self.configured(&settings)?, webhooks::configured(&settings)?, settings)));
         match read {
-            Ok((settings, apps)) => {
+            Ok((apps, endpoints, settings)) => {
                 for key in self.started.needs_restart(&settings) {
                     tracing::warn!(key, "{key} changed, which needs a restart");
                 }
                 let configured = apps.len();
                 self.tenants.replace_configured(apps);
+                self.webhooks.send_replace(endpoints);
                 tracing::info!(configured, "the configuration was read again");
             }
             Err(error) => {

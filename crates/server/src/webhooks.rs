@@ -17,7 +17,11 @@ pub struct Webhooks {
     observer: Arc<Told>,
     recorder: Recorder,
     sender: Sender,
+    configured: Configured,
 }
+
+/// Takes the endpoints of a configuration that was read again.
+pub type Configured = watch::Sender<Vec<Endpoint>>;
 
 /// Webhooks whose loops run.
 pub struct Running {
@@ -37,11 +41,12 @@ impl Webhooks {
         let (clock, enqueued) = (Arc::new(SystemClock), Arc::new(Notify::new()));
         let poster = Poster::new(settings.webhooks.guard()?, config.timeout)?;
         let (tracker, endpoints) = (Tracker::new(&config, clock.clone()), Endpoints::default());
+        let (told, known) = watch::channel(configured(settings)?);
         let recorder = Recorder::new(
             store.clone(),
             tracker.clone(),
             endpoints.clone(),
-            configured(settings)?,
+            known,
             config.clone(),
             clock.clone(),
             Arc::clone(&enqueued),
@@ -51,12 +56,17 @@ impl Webhooks {
             Some((app.key.clone(), app.secret.clone()))
         };
         let sender = Sender::new(store, endpoints.clone(), Arc::new(credentials), poster, config, clock, enqueued);
-        Ok(Self { observer: Arc::new(Told { tracker, endpoints }), recorder, sender })
+        Ok(Self { observer: Arc::new(Told { tracker, endpoints }), recorder, sender, configured: told })
     }
 
     /// Takes what the hub sees.
     pub fn observer(&self) -> Arc<dyn Observer> {
         Arc::clone(&self.observer) as _
+    }
+
+    /// Where to put the endpoints of a configuration that was read again; they count within seconds.
+    pub fn configured(&self) -> Configured {
+        self.configured.clone()
     }
 
     /// Starts to store and send. The database may be away, or not migrated yet.
@@ -89,7 +99,10 @@ impl Running {
 }
 
 /// The endpoints of the configuration.
-fn configured(settings: &Settings) -> anyhow::Result<Vec<Endpoint>> {
+///
+/// # Errors
+/// An app id that is none.
+pub(crate) fn configured(settings: &Settings) -> anyhow::Result<Vec<Endpoint>> {
     let mut endpoints = Vec::new();
     for app in &settings.apps {
         let id = AppId::try_from(app.id.as_str())?;

@@ -38,8 +38,8 @@ pub struct Recorder {
     store: Store,
     tracker: Tracker,
     endpoints: Endpoints,
-    /// Those of the configuration.
-    configured: Vec<Endpoint>,
+    /// Those of the configuration, as it is now.
+    configured: watch::Receiver<Vec<Endpoint>>,
     config: Config,
     clock: Arc<dyn Clock>,
     enqueued: Arc<Notify>,
@@ -63,7 +63,7 @@ impl Recorder {
         store: Store,
         tracker: Tracker,
         endpoints: Endpoints,
-        configured: Vec<Endpoint>,
+        configured: watch::Receiver<Vec<Endpoint>>,
         config: Config,
         clock: Arc<dyn Clock>,
         enqueued: Arc<Notify>,
@@ -87,16 +87,21 @@ impl Recorder {
     /// # Errors
     /// The database's; it may be called again.
     pub async fn load(&mut self) -> Result<(), Error> {
-        let configured = self.configured.clone();
-        let told = self
-            .store
-            .run(move |conn| {
-                rows::sync_configured(conn, &configured)?;
-                rows::occupancy(conn)
-            })
-            .await?;
+        self.sync_configured().await?;
+        let told = self.store.run(rows::occupancy).await?;
         self.tracker.restore(told);
         self.refresh().await
+    }
+
+    /// Makes the rows of configured endpoints what the configuration says.
+    async fn sync_configured(&mut self) -> Result<(), Error> {
+        let configured = self.configured.borrow_and_update().clone();
+        let synced = self.store.run(move |conn| rows::sync_configured(conn, &configured)).await;
+        if synced.is_err() {
+            // The next refresh tries again.
+            self.configured.mark_changed();
+        }
+        synced
     }
 
     /// Reads the endpoints again, forgets apps that have none any more, and removes dead letters that are too old.
@@ -104,6 +109,9 @@ impl Recorder {
     /// # Errors
     /// The database's.
     pub async fn refresh(&mut self) -> Result<(), Error> {
+        if self.configured.has_changed().unwrap_or(false) {
+            self.sync_configured().await?;
+        }
         let retention = TimeDelta::from_std(self.config.dead_retention).unwrap_or(TimeDelta::MAX);
         let before = self.clock.now().checked_sub_signed(retention).unwrap_or(DateTime::<Utc>::MIN_UTC);
         let endpoints = self

@@ -33,21 +33,12 @@ impl fmt::Debug for Read {
 }
 
 impl Read {
-    /// The keys whose values are not the same in both, other than `apps`, of which only the webhooks count.
+    /// The keys other than `apps` whose values are not the same in both.
     pub(super) fn differs(&self, other: &Self) -> Vec<String> {
         let mut keys = Vec::new();
         differing("", &self.0, &other.0, &mut keys);
         keys.retain(|key| key != "apps");
-        if self.webhooks() != other.webhooks() {
-            keys.push("apps[].webhooks".to_owned());
-        }
         keys
-    }
-
-    /// The webhooks of each app that has any, by the app's id.
-    fn webhooks(&self) -> Vec<(Option<&Value>, &Value)> {
-        let apps = self.0.get("apps").and_then(Value::as_array);
-        apps.into_iter().flatten().filter_map(|app| Some((app.get("id"), app.get("webhooks")?))).collect()
     }
 }
 

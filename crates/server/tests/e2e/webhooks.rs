@@ -121,6 +121,36 @@ async fn a_dead_letter_is_shown_and_replayed_by_a_running_kabar() {
 }
 
 #[tokio::test]
+async fn an_endpoint_that_the_configuration_gets_later_is_told_without_a_restart() {
+    let (folder, database) = (folder(), testkit::database().await);
+    let receiver = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let app = format!("[[apps]]\nid = \"1\"\nkey = \"{KEY}\"\nsecret = \"{SECRET}\"\n");
+    let write = |text: &str| std::fs::write(folder.path().join("kabar.toml"), text).unwrap();
+    write(&app);
+    let mut start = command(folder.path());
+    start.env("KABAR__DATABASE__URL", &database.url).env("KABAR__WEBHOOKS__ALLOWED_HOSTS", r#"["127.0.0.1"]"#);
+    start.env("KABAR__AUTH__JWT_SECRET", crate::kabar::JWT_SECRET);
+    let mut kabar = Kabar::start(&folder, start).await;
+    kabar.ready().await;
+    write(&format!("{app}[[apps.webhooks]]\nurl = \"http://{}/hook\"\n", receiver.local_addr().unwrap()));
+    kabar.signal(Signal::SIGHUP);
+    kabar.logged("the configuration was read again").await;
+    // Until the endpoint is known, nothing of its app is noted: each round is a channel of its own.
+    let told = async {
+        for round in 0.. {
+            let mut socket = Socket::connect(&kabar.public, KEY).await;
+            socket.subscribe(&format!("round-{round}")).await;
+            tokio::task::yield_now().await;
+        }
+    };
+    let (_, body) = tokio::select! {
+        received = receive(&receiver) => received,
+        () = told => unreachable!(),
+    };
+    assert!(body.contains("channel_occupied"), "{body}");
+}
+
+#[tokio::test]
 async fn what_happens_on_channels_is_told_and_a_restart_tells_nothing_of_who_comes_back() {
     let (folder, database) = (folder(), testkit::database().await);
     let receiver = TcpListener::bind("127.0.0.1:0").await.unwrap();

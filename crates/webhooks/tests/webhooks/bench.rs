@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use protocol::{AppId, AppKey, Signer};
 use store::Store;
 use testkit::TestDatabase;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use webhooks::guard::{Guard, SystemResolver};
 use webhooks::post::Poster;
 use webhooks::{Clock, Config, Endpoint, Endpoints, Event, Recorder, Sender, Tracker};
@@ -116,7 +116,7 @@ impl Bench {
             store.clone(),
             tracker.clone(),
             endpoints.clone(),
-            configured,
+            watch::channel(configured).1,
             config.clone(),
             time(),
             Arc::clone(&enqueued),

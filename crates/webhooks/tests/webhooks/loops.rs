@@ -25,7 +25,7 @@ async fn a_running_node_tells_what_happens_retries_and_stops_with_everything_sto
         db.store.clone(),
         tracker.clone(),
         endpoints.clone(),
-        Vec::new(),
+        watch::channel(Vec::new()).1,
         config.clone(),
         Arc::new(SystemClock),
         Arc::clone(&enqueued),
