@@ -1,7 +1,6 @@
 //! Ids: those that kabar mints (UUIDv7) and those that a backend brings (its own strings).
 
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 /// A string offered as an id that cannot be one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,16 +32,16 @@ pub(crate) use as_text;
 macro_rules! minted_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
         #[cfg_attr(feature = "diesel", derive(diesel_derive_newtype::DieselNewType))]
         #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
         #[serde(transparent)]
-        pub struct $name(pub Uuid);
+        pub struct $name(pub ::uuid::Uuid);
 
         impl $name {
             /// A new id; ids of one process sort by the time they were made.
             pub fn mint() -> Self {
-                Self(Uuid::now_v7())
+                Self(::uuid::Uuid::now_v7())
             }
         }
 
@@ -53,9 +52,9 @@ macro_rules! minted_id {
         }
 
         impl ::std::str::FromStr for $name {
-            type Err = uuid::Error;
+            type Err = ::uuid::Error;
             fn from_str(text: &str) -> Result<Self, Self::Err> {
-                Uuid::parse_str(text).map(Self)
+                ::uuid::Uuid::parse_str(text).map(Self)
             }
         }
     };
@@ -123,7 +122,7 @@ macro_rules! brought_id {
         }
     };
 }
-pub(crate) use brought_id;
+pub(crate) use {brought_id, minted_id};
 
 brought_id! {
     /// A user of an app: the backend's own string. 128 characters at most, as Pusher allows in presence channels.

@@ -10,6 +10,7 @@ mod close;
 mod error;
 pub mod frame;
 mod ids;
+pub mod notification;
 mod policy;
 mod position;
 pub mod publish;

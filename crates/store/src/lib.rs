@@ -6,6 +6,7 @@
 pub mod apps;
 pub mod chat;
 mod conninfo;
+pub mod deliveries;
 pub mod embedded;
 mod error;
 mod listener;

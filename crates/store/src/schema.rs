@@ -169,6 +169,57 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    deliveries (app_id, id) {
+        app_id -> Text,
+        id -> Uuid,
+        notification_id -> Nullable<Uuid>,
+        user_id -> Text,
+        category -> Text,
+        transport -> Text,
+        state -> Text,
+        priority -> Int2,
+        run_at -> Timestamptz,
+        expires_at -> Timestamptz,
+        attempt -> Int4,
+        lease -> Nullable<Uuid>,
+        lease_until -> Nullable<Timestamptz>,
+        collapse_key -> Nullable<Text>,
+        content -> Jsonb,
+        provider -> Nullable<Text>,
+        provider_message_id -> Nullable<Text>,
+        reason -> Nullable<Text>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    attempts (app_id, delivery_id, number) {
+        app_id -> Text,
+        delivery_id -> Uuid,
+        number -> Int4,
+        provider -> Text,
+        started_at -> Timestamptz,
+        finished_at -> Nullable<Timestamptz>,
+        outcome -> Nullable<Text>,
+        http_status -> Nullable<Int4>,
+        provider_message_id -> Nullable<Text>,
+        answer -> Nullable<Text>,
+        duplicate_possible -> Bool,
+    }
+}
+
+diesel::table! {
+    suppressions (app_id, transport, address) {
+        app_id -> Text,
+        transport -> Text,
+        address -> Text,
+        reason -> Text,
+        created_at -> Timestamptz,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(users, rooms, members, messages);
 
 diesel::joinable!(app_api_keys -> apps (app_id));
