@@ -36,7 +36,6 @@ for crate in protocol store hub client webhooks notify; do must_not "$crate" jso
 for crate in protocol store client webhooks notify; do must_not "$crate" dashmap; done
 must_not protocol tokio
 for other in tokio reqwest actix-http store; do must_not notify "$other"; done
-must_not store minijinja
 must_not client actix-http
 must_not webhooks actix-http
 for crate in protocol hub store api client webhooks notify testkit; do must_not "$crate" server; done

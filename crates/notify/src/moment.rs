@@ -123,7 +123,8 @@ mod tests {
 
     #[test]
     fn what_has_no_zone_or_is_no_time_is_refused() {
-        for bad in ["", "2026-11-23T14:30:00", "14:30", "2026-13-01", "2026-02-30", "tomorrow", "+12026-01-01", "0000-01-01"]
+        for bad in
+            ["", "2026-11-23T14:30:00", "14:30", "2026-13-01", "2026-02-30", "tomorrow", "+12026-01-01", "0000-01-01"]
         {
             assert_eq!(Moment::parse(bad), None, "{bad}");
         }

@@ -95,7 +95,8 @@ mod tests {
     use super::*;
 
     fn scope() -> Map<String, Value> {
-        let scope = json!({ "post": { "authorId": "7", "n": 8, "gone": null, "all": ["a", 1, "a"], "bad": ["a", {}] } });
+        let scope =
+            json!({ "post": { "authorId": "7", "n": 8, "gone": null, "all": ["a", 1, "a"], "bad": ["a", {}] } });
         scope.as_object().unwrap().clone()
     }
 
