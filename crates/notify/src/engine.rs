@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io;
 
-use minijinja::value::ValueKind;
+use minijinja::value::{Serde, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value};
 use serde_json::{Map, Value as Json};
 
@@ -76,7 +76,7 @@ impl Engine {
     pub(crate) fn render(&self, name: &str, scope: &Map<String, Json>) -> Result<String, RenderError> {
         let template = self.env.get_template(name).map_err(|error| RenderError::Template(error.to_string()))?;
         let mut out = Bounded { text: Vec::new(), bytes_max: self.limits.output_bytes_max, full: false };
-        let rendered = template.render_captured_to(Value::from_serialize(scope), &mut out).map(|_| ());
+        let rendered = template.render_captured_to(Value::from(Serde(scope)), &mut out).map(|_| ());
         if out.full {
             return Err(RenderError::TooLarge(self.limits.output_bytes_max));
         }
@@ -89,7 +89,7 @@ impl Engine {
     pub(crate) fn holds(&self, expression: &str, scope: &Map<String, Json>) -> Result<bool, RenderError> {
         let expression =
             self.env.compile_expression(expression).map_err(|error| RenderError::Template(error.to_string()))?;
-        let value = expression.eval(Value::from_serialize(scope));
+        let value = expression.eval(Value::from(Serde(scope)));
         let value = value
             .map_err(|error| self.explain(error, expression.undeclared_variables(true).into_iter().collect(), scope))?;
         if value.is_undefined() {

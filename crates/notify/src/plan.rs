@@ -75,7 +75,12 @@ impl Rules {
         if let Some(actor) = event.actor() {
             raw.insert("actor".into(), serde_json::to_value(actor).expect("an actor is an object of strings"));
         }
-        let scene = Scene { clean: cleaned(&raw), raw, event, now };
+        let mut clean = cleaned(&raw);
+        if let (Some(actor), Some(scope)) = (event.actor(), clean.get_mut("actor")) {
+            // A name of several paragraphs would speak for us.
+            scope["name"] = text::one_line(&text::clean(&actor.name)).into();
+        }
+        let scene = Scene { clean, raw, event, now };
         let mut actions = Vec::new();
         for rule in self.about(event.name()) {
             let planned = self.apply(rule, &scene);
