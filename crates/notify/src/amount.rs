@@ -65,7 +65,7 @@ pub(crate) fn number(number: &Decimal, locale: Locale) -> String {
 fn grouped(digits: &str, separator: char) -> String {
     let mut grouped = String::new();
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
             grouped.push(separator);
         }
         grouped.push(digit);

@@ -1,5 +1,7 @@
 //! Events and rules become what is to be done.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use protocol::domain_event::DomainEvent;
 use protocol::{RoomId, UserId};
@@ -99,7 +101,7 @@ impl Rules {
                 let send_at = scene.now + delay;
                 Due { transport, send_at, expires_at: rule.expires.map(|expires| scene.now + expires) }
             })?;
-            return Ok(planned.into_iter().map(Action::Notify).collect());
+            return Ok(planned.into_iter().map(Box::new).map(Action::Notify).collect());
         };
         let key = self.key("reminders.key", &template_name::reminders_key(&rule.name), scene)?;
         if reminders.cancel_on.iter().any(|name| name == scene.event.name()) || !self.holds(rule, scene)? {
@@ -156,6 +158,8 @@ impl Rules {
             true => Some(self.key("collapse", &template_name::collapse(&rule.name), scene)?),
             false => None,
         };
+        // One for all of them: a list may hold thousands.
+        let scope = Arc::new(scope);
         let planned = recipients.into_iter().map(|recipient| Planned {
             rule: rule.name.clone(),
             source_event: scene.event.id().clone(),
@@ -166,7 +170,7 @@ impl Rules {
             transports: rule.transports.iter().map(|(transport, delay)| due(*transport, *delay)).collect(),
             collapse_key: collapse_key.clone(),
             actor: scene.event.actor().cloned(),
-            scope: scope.clone(),
+            scope: Arc::clone(&scope),
         });
         Ok(planned.collect())
     }
@@ -220,7 +224,7 @@ fn recipients(rule: &Rule, raw: &Map<String, Value>) -> Result<Vec<Recipient>, U
 fn excluded(paths: &[Path], raw: &Map<String, Value>) -> Result<Vec<UserId>, Unplannable> {
     let mut excluded = Vec::new();
     for path in paths {
-        if !(path.begins_with("actor") && !raw.contains_key("actor")) {
+        if !path.begins_with("actor") || raw.contains_key("actor") {
             excluded.extend(path.users(raw)?);
         }
     }

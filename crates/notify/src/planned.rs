@@ -1,5 +1,7 @@
 //! Notifications that are planned: for whom, by what, when. Their texts are rendered when it is known who reads them.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use protocol::domain_event::EventId;
 use protocol::notification::{Actor, Category, NotificationType, Transport};
@@ -61,7 +63,8 @@ pub struct Planned {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub actor: Option<Actor>,
     /// What the texts may name.
-    pub(crate) scope: Map<String, Value>,
+    #[serde(with = "shared")]
+    pub(crate) scope: Arc<Map<String, Value>>,
 }
 
 /// When a transport carries it.
@@ -81,7 +84,7 @@ pub struct Due {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Tell them.
-    Notify(Planned),
+    Notify(Box<Planned>),
     /// Whatever waits under the key is cancelled, and these wait there instead.
     Replan {
         /// The key.
@@ -98,4 +101,20 @@ pub enum Action {
         /// When the event happened: what was planned by a later one stays.
         as_of: DateTime<Utc>,
     },
+}
+
+/// A scope as JSON: what it holds.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use serde_json::{Map, Value};
+
+    pub(super) fn serialize<S: Serializer>(scope: &Arc<Map<String, Value>>, to: S) -> Result<S::Ok, S::Error> {
+        scope.as_ref().serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<Map<String, Value>>, D::Error> {
+        Map::deserialize(from).map(Arc::new)
+    }
 }

@@ -47,7 +47,7 @@ fn now() -> DateTime<Utc> {
 /// The one notification that the event makes.
 fn planned(rules: &Rules, event: &DomainEvent) -> Planned {
     match rules.plan(event, now()).unwrap().remove(0) {
-        Action::Notify(planned) => planned,
+        Action::Notify(planned) => *planned,
         Action::Replan { mut planned, .. } => planned.remove(0),
         Action::Cancel { key, .. } => panic!("{key} is cancelled"),
     }
