@@ -35,6 +35,7 @@ must_not store actix-http
 for crate in protocol store hub client webhooks notify; do must_not "$crate" jsonwebtoken; done
 for crate in protocol store client webhooks notify; do must_not "$crate" dashmap; done
 must_not protocol tokio
+for crate in protocol hub client webhooks; do must_not "$crate" minijinja; done
 for other in tokio reqwest actix-http store; do must_not notify "$other"; done
 must_not client actix-http
 must_not webhooks actix-http

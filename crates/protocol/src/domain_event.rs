@@ -19,7 +19,7 @@ pub const ACTOR_NAME_CHARS_MAX: usize = 256;
 /// The most characters of an event's name.
 const NAME_CHARS_MAX: usize = 64;
 /// Names that templates have beside the data, which the data therefore may not have.
-const RESERVED: [&str; 6] = ["actor", "link", "occurredAt", "reader", "reminder", "transport"];
+const RESERVED: [&str; 5] = ["actor", "occurredAt", "reader", "reminder", "transport"];
 
 /// Something that happened in a backend, such as `comment.created`; checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -143,6 +143,17 @@ fn unknown_keys_and_names_are_refused() {
 }
 
 #[test]
+fn the_documents_examples_are_taken() {
+    let document = include_str!("../../../../docs/triggers.md");
+    let block = |kind: &str| document.split_once(&format!("```{kind}\n")).unwrap().1.split_once("```").unwrap().0;
+    let config: notify::TriggersConfig = toml::from_str(block("toml")).unwrap();
+    let rules = notify::Rules::new(&config, Default::default()).unwrap();
+    assert!(rules.knows("live.started") && !rules.knows("user.followed"));
+    let created: notify::DomainEvent = serde_json::from_str(block("json")).unwrap();
+    assert_eq!(rules.plan(&created, now()).unwrap().len(), 1);
+}
+
+#[test]
 fn a_base_url_is_an_address_of_the_web() {
     for bad in ["", "app.example", "javascript:alert(1)", "https://a@b.example", "https://a.example/?x=1"] {
         let config = toml::from_str(&format!("base_url = {bad:?}")).unwrap();
