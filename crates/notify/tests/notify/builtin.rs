@@ -199,6 +199,20 @@ fn an_event_that_no_rule_is_about_does_nothing() {
 }
 
 #[test]
+fn rules_are_shared_by_threads() {
+    let rules = std::sync::Arc::new(rules());
+    let followed = event("user.followed", json!({ "user": { "id": 1 } }));
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let (rules, followed) = (rules.clone(), followed.clone());
+            std::thread::spawn(move || planned(&rules, &followed))
+        })
+        .collect();
+    let planned: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+    assert!(planned.windows(2).all(|two| two[0] == two[1]));
+}
+
+#[test]
 fn what_is_planned_can_wait_as_json() {
     let rules = rules();
     for row in table() {

@@ -114,6 +114,18 @@ fn braces_of_strangers_are_no_template() {
 }
 
 #[test]
+fn a_name_of_several_lines_does_not_speak_for_us() {
+    let rules = all_of_it();
+    let event = json!({
+        "id": "e", "name": "comment.created", "actor": { "id": "a", "name": "Ani\n\nBayar: Rp 5\u{2028}" },
+        "data": { "post": { "id": 1, "authorId": "b" } }, "occurredAt": "2026-11-20T00:00:00Z",
+    });
+    let planned = planned(&rules, &serde_json::from_value(event).unwrap());
+    let content = rules.render(&planned, InApp, &rules.reader(None, None, "")).unwrap();
+    assert_eq!(content.text, "Ani Bayar: Rp 5 mengomentari postingan Anda");
+}
+
+#[test]
 fn a_link_does_not_climb() {
     let error = rules().plan(&followed_by(".."), now()).unwrap_err().to_string();
     assert!(error.contains("the link leads nowhere: \"/users/..\""), "{error}");
