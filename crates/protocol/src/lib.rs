@@ -7,6 +7,7 @@ mod app;
 mod channel;
 pub mod chat;
 mod close;
+pub mod domain_event;
 mod error;
 pub mod frame;
 mod ids;
