@@ -1,0 +1,3 @@
+//! How fast the queue is, beside pgbench running the same statements.
+
+use super::*;
