@@ -26,6 +26,7 @@ pub mod rescue;
 mod suppression;
 mod trace;
 mod upkeep;
+mod wake;
 
 pub use attempt::{Answer, Begun, Outcome, begin_attempt, record};
 pub use claim::{Claim, Claimed, claim_due};
@@ -36,11 +37,12 @@ pub use rescue::rescue_expired;
 pub use suppression::{is_suppressed, suppress, unsuppress};
 pub use trace::{Attempt, Count, Story, inspect, stats, trace};
 pub use upkeep::{Cancelled, Retention, cancel, expire, prune};
+pub use wake::WAKE;
 
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use protocol::notification::{Category, DeliveryId, NotificationId, Transport};
 use protocol::{AppId, UserId};
@@ -49,8 +51,6 @@ use uuid::Uuid;
 use crate::schema::deliveries;
 use crate::{Error, PgConnection};
 
-/// On which [`crate::Listener`]s hear that something may be due.
-pub const WAKE: &str = "kabar_deliveries";
 /// How much of a reason is kept, in characters.
 const REASON_CHARS_MAX: usize = 300;
 
@@ -193,16 +193,9 @@ pub fn enqueue(conn: &mut PgConnection, app: &AppId, new: &[NewDelivery]) -> Res
     for rows in rows.chunks(2000) {
         diesel::insert_into(deliveries::table).values(rows).execute(conn)?;
     }
-    let soon = Utc::now() + WAKE_WITHIN;
+    let soon = Utc::now() + wake::WITHIN;
     if new.iter().any(|new| new.run_at <= soon) {
-        diesel::select(pg_notify(WAKE, "")).execute(conn)?;
+        wake::wake(conn)?;
     }
     Ok(())
-}
-
-/// What is due later is found by workers that look for themselves; this much may clocks disagree.
-const WAKE_WITHIN: TimeDelta = TimeDelta::seconds(2);
-
-diesel::define_sql_function! {
-    fn pg_notify(channel: diesel::sql_types::Text, payload: diesel::sql_types::Text) -> diesel::sql_types::Text;
 }

@@ -7,7 +7,8 @@ use protocol::notification::{Category, DeliveryId, NotificationId, Transport};
 use protocol::{AppId, UserId};
 use uuid::Uuid;
 
-use super::{State, WAKE, parsed, pg_notify};
+use super::wake::wake;
+use super::{State, parsed};
 use crate::schema::deliveries::{self, columns as d};
 use crate::transaction::transaction;
 use crate::{Error, PgConnection};
@@ -96,7 +97,7 @@ pub fn retry(
         .bind::<BigInt, _>(i64::from(limit))
         .execute(conn)?;
         if retried > 0 {
-            diesel::select(pg_notify(WAKE, "")).execute(conn)?;
+            wake(conn)?;
         }
         Ok(retried)
     })

@@ -19,7 +19,8 @@ use protocol::AppId;
 use protocol::notification::{Category, DeliveryId};
 use uuid::Uuid;
 
-use super::{State, WAKE, pg_notify};
+use super::State;
+use super::wake::wake;
 use crate::transaction::transaction;
 use crate::{Error, PgConnection};
 
@@ -119,7 +120,7 @@ pub fn rescue_expired(conn: &mut PgConnection, policy: &Policy, limit: u32) -> R
         let fates: Vec<Fate> = left.iter().map(|left| policy.fate(left)).collect();
         settle(conn, &left, &fates)?;
         if fates.iter().any(|fate| matches!(fate, Fate::Again | Fate::AgainMaybeTwice)) {
-            diesel::select(pg_notify(WAKE, "")).execute(conn)?;
+            wake(conn)?;
         }
         let rescued = left.into_iter().zip(fates).map(|(left, fate)| Rescued { app: left.app_id, id: left.id, fate });
         Ok(rescued.collect())

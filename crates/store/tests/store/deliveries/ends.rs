@@ -49,7 +49,7 @@ async fn an_address_is_suppressed_once_and_for_its_app_and_transport() {
         let one = app("1");
         assert!(suppress(conn, &one, Transport::Email, "a@b", "bounced").unwrap());
         assert!(!suppress(conn, &one, Transport::Email, "a@b", "complaint").unwrap());
-        let why = |conn: &mut _, app, transport| is_suppressed(conn, app, transport, "a@b").unwrap();
+        let why = |conn: &mut PgConnection, app: &AppId, transport| is_suppressed(conn, app, transport, "a@b").unwrap();
         assert_eq!(why(conn, &one, Transport::Email).as_deref(), Some("bounced"));
         assert_eq!(why(conn, &app("2"), Transport::Email), None);
         assert_eq!(why(conn, &one, Transport::Whatsapp), None);
