@@ -81,14 +81,13 @@ async fn a_dead_address_is_suppressed_even_if_somebody_else_has_taken_over() {
 async fn a_notification_is_taken_back_as_far_as_that_goes() {
     let db = testkit::database().await;
     on(&db, |conn| {
-        let notification = Some(NotificationId::mint());
-        let of = |transport| NewDelivery { notification, ..new(transport, 50) };
+        let notification = NotificationId::mint();
+        let of = |transport| NewDelivery { notification: Some(notification), ..new(transport, 50) };
         let queued = ALL.map(of);
         enqueue(conn, &app("1"), &queued).unwrap();
         let only = |transport| Claim { transports: vec![(transport, 1)], ..claim(Uuid::now_v7(), 1) };
         let push = claim_due(conn, &only(Transport::Push)).unwrap().remove(0);
         let email = claim_due(conn, &only(Transport::Email)).unwrap().remove(0);
-        let notification = notification.unwrap();
         assert_eq!(cancel(conn, &app("2"), notification).unwrap(), Cancelled::default());
         assert_eq!(cancel(conn, &app("1"), notification).unwrap(), Cancelled { cancelled: 1, under_way: 2 });
         let again = Ended::Retry { at: Utc::now(), reason: "later".to_owned(), duplicate_possible: false };
