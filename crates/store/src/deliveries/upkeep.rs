@@ -13,7 +13,8 @@ use crate::{Error, PgConnection};
 pub fn expire(conn: &mut PgConnection, limit: u32) -> Result<usize, Error> {
     let expired = diesel::sql_query(
         "UPDATE deliveries SET state = 'expired', updated_at = now() WHERE ctid = ANY (ARRAY(
-             SELECT ctid FROM deliveries WHERE state = 'ready' AND expires_at <= now()
+             SELECT ctid FROM deliveries
+             WHERE state = 'ready' AND expires_at <= now() AND expires_at > '-infinity'
              ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED))",
     )
     .bind::<BigInt, _>(i64::from(limit));

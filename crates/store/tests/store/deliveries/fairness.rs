@@ -132,3 +132,23 @@ async fn sixteen_workers_claim_each_of_twenty_thousand_exactly_once() {
     let seen = seen.lock().unwrap();
     assert_eq!((seen.len(), seen.values().max()), (DELIVERIES, Some(&1)));
 }
+
+/// Statistics lag behind a queue that fills within seconds. Planned on another index than that of the lanes, a claim
+/// reads the whole queue: seconds instead of two milliseconds at 600,000.
+#[tokio::test]
+async fn a_claim_reads_only_the_heads_of_lanes_even_if_statistics_say_that_nothing_is_queued() {
+    let db = testkit::database().await;
+    let plan = on(&db, |conn| {
+        measured::insert(conn, "sent", 50_000);
+        sql(conn, "ANALYZE deliveries");
+        measured::insert(conn, "ready", 5_000);
+        sql(conn, "SET plan_cache_mode = force_generic_plan");
+        assert_eq!(take(conn, 12).len(), 12);
+        measured::plan_of_claim(conn)
+    })
+    .await;
+    let scans: Vec<&str> = plan.lines().filter(|line| line.contains(" deliveries ")).collect();
+    let good =
+        |line: &&&str| ["using deliveries_due on", "Tid Scan on", "Update on"].iter().any(|good| line.contains(good));
+    assert_eq!((scans.len(), scans.iter().filter(good).count()), (6, 6), "{plan}");
+}

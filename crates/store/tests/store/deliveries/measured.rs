@@ -65,18 +65,21 @@ fn fill(conn: &mut PgConnection, queued: i64) {
     let counts = stats(conn, None).unwrap();
     let ready: u64 = counts.iter().filter(|one| one.state == State::Ready).map(|one| one.count).sum();
     let missing = queued - ready as i64;
-    sql(
-        conn,
-        &format!(
-            "INSERT INTO deliveries (app_id, id, notification_id, user_id, category, transport, state, priority, run_at,
-                 expires_at, content)
-             SELECT (n % 2)::text, gen_random_uuid(), gen_random_uuid(), 'ada', 'chat',
-                 (ARRAY['push', 'email', 'whatsapp'])[1 + n % 3], 'ready', 50, now(), now() + interval '1 day',
-                 '{{\"title\": \"Pesan Baru\", \"text\": \"halo\"}}'
-             FROM generate_series(1, {missing}) AS n"
-        ),
-    );
+    insert(conn, "ready", missing);
     sql(conn, "VACUUM ANALYZE deliveries");
+}
+
+/// So many more, of two apps and by three transports.
+pub(super) fn insert(conn: &mut PgConnection, state: &str, count: i64) {
+    let text = format!(
+        "INSERT INTO deliveries (app_id, id, notification_id, user_id, category, transport, state, priority, run_at,
+             expires_at, content)
+         SELECT (n % 2)::text, gen_random_uuid(), gen_random_uuid(), 'ada', 'chat',
+             (ARRAY['push', 'email', 'whatsapp'])[1 + n % 3], '{state}', 50, now(), now() + interval '1 day',
+             '{{\"title\": \"Pesan Baru\", \"text\": \"halo\"}}'
+         FROM generate_series(1, {count}) AS n"
+    );
+    sql(conn, &text);
 }
 
 /// Claims and finishes so many on several connections: how many a second.
@@ -129,6 +132,35 @@ fn pgbench(url: &str, script: &Path, each: i64) -> Option<f64> {
     tps
 }
 
+/// What claims pass, as literals: one delivery.
+const CLAIM_VALUES: [&str; 8] = [
+    "1000::bigint",
+    "1::bigint",
+    "'{}'::text[]",
+    "'{}'::bigint[]",
+    "'{push,email,whatsapp}'::text[]",
+    "'{1000,1000,1000}'::bigint[]",
+    WORKER,
+    "60::float8",
+];
+const WORKER: &str = "'01890000-0000-7000-8000-000000000001'";
+
+/// How Postgres goes about a claim, after one was made on this connection.
+pub(super) fn plan_of_claim(conn: &mut PgConnection) -> String {
+    #[derive(QueryableByName)]
+    struct Line {
+        #[diesel(sql_type = Text, column_name = "QUERY PLAN")]
+        line: String,
+    }
+    let claim = diesel::sql_query(
+        "SELECT name AS statement FROM pg_prepared_statements WHERE statement LIKE 'WITH RECURSIVE%'",
+    );
+    let name = claim.get_result::<Prepared>(conn).unwrap().statement;
+    let explain = format!("EXPLAIN EXECUTE {name}({})", CLAIM_VALUES.join(", "));
+    let lines: Vec<Line> = diesel::sql_query(explain).load(conn).unwrap();
+    lines.into_iter().map(|line| line.line + "\n").collect()
+}
+
 #[derive(QueryableByName)]
 struct Prepared {
     #[diesel(sql_type = Text)]
@@ -148,24 +180,14 @@ fn same_statements(conn: &mut PgConnection) -> String {
     .load(conn)
     .unwrap();
     assert_eq!(prepared.len(), 3, "all of them are prepared once");
-    let worker = "'01890000-0000-7000-8000-000000000001'";
     let values: [&[&str]; 3] = [
-        &[
-            "1000::bigint",
-            "1::bigint",
-            "'{}'::text[]",
-            "'{}'::bigint[]",
-            "'{push,email,whatsapp}'::text[]",
-            "'{1000,1000,1000}'::bigint[]",
-            worker,
-            "60::float8",
-        ],
-        &["'smtp'", "'ada@a.example'", ":c_app_id", ":c_id", ":c_attempt", worker],
+        &CLAIM_VALUES,
+        &["'smtp'", "'ada@a.example'", ":c_app_id", ":c_id", ":c_attempt", WORKER],
         &[
             ":c_app_id",
             ":c_id",
             ":c_attempt",
-            worker,
+            WORKER,
             ":c_transport",
             "1",
             "'sent'",
