@@ -147,7 +147,7 @@ async fn whatever_is_done_in_whatever_order_each_step_is_one_of_those_allowed() 
     on(&db, |conn| {
         let mut rng = StdRng::seed_from_u64(seed());
         let mut seen = BTreeSet::new();
-        for _ in 0..25 {
+        for _ in 0..75 {
             let queued: Vec<_> = (0..4).map(|n| new(ALL[n % 3], 50)).collect();
             enqueue(conn, &app("1"), &queued).unwrap();
             let mut before: Vec<State> = vec![State::Ready; queued.len()];
