@@ -182,6 +182,7 @@ diesel::table! {
         run_at -> Timestamptz,
         expires_at -> Timestamptz,
         attempt -> Int4,
+        tries -> Int4,
         lease -> Nullable<Uuid>,
         lease_until -> Nullable<Timestamptz>,
         collapse_key -> Nullable<Text>,
@@ -189,17 +190,23 @@ diesel::table! {
         provider -> Nullable<Text>,
         provider_message_id -> Nullable<Text>,
         reason -> Nullable<Text>,
+        idempotency_key -> Uuid,
+        duplicate_possible -> Bool,
+        delivered_at -> Nullable<Timestamptz>,
+        read_at -> Nullable<Timestamptz>,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
     }
 }
 
 diesel::table! {
-    attempts (app_id, delivery_id, number) {
+    attempts (app_id, delivery_id, number, call) {
         app_id -> Text,
         delivery_id -> Uuid,
         number -> Int4,
+        call -> Int4,
         provider -> Text,
+        address -> Text,
         started_at -> Timestamptz,
         finished_at -> Nullable<Timestamptz>,
         outcome -> Nullable<Text>,

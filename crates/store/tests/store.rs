@@ -5,6 +5,8 @@
 mod apps;
 #[path = "store/chat.rs"]
 mod chat;
+#[path = "store/deliveries.rs"]
+mod deliveries;
 #[path = "store/embedded.rs"]
 mod embedded;
 #[path = "store/faults.rs"]
