@@ -23,6 +23,9 @@ must hub dashmap
 must client tokio-tungstenite
 must webhooks reqwest
 must webhooks store
+must delivery lettre
+must delivery store
+must delivery webhooks
 
 for crate in protocol hub client; do
   must_not "$crate" diesel
@@ -31,20 +34,24 @@ done
 must_not hub jsonwebtoken
 must_not store actix-web
 must_not store actix-http
-for crate in protocol store hub client webhooks; do must_not "$crate" jsonwebtoken; done
-for crate in protocol store client webhooks; do must_not "$crate" dashmap; done
+for crate in protocol store hub client webhooks delivery; do must_not "$crate" jsonwebtoken; done
+for crate in protocol store client webhooks delivery; do must_not "$crate" dashmap; done
 must_not protocol tokio
 must_not client actix-http
 must_not webhooks actix-http
-for crate in protocol hub store api client webhooks testkit; do must_not "$crate" server; done
-for crate in protocol hub store api client webhooks server; do must_not "$crate" testkit; done
-for crate in protocol store client webhooks; do must_not "$crate" hub; done
+must_not delivery actix-http
+must_not delivery actix-web
+for crate in protocol hub store client api webhooks; do must_not "$crate" delivery; done
+for crate in protocol hub store client api webhooks; do must_not "$crate" lettre; done
+for crate in protocol hub store api client webhooks delivery testkit; do must_not "$crate" server; done
+for crate in protocol hub store api client webhooks delivery server; do must_not "$crate" testkit; done
+for crate in protocol store client webhooks delivery; do must_not "$crate" hub; done
 for crate in protocol hub store client api; do must_not "$crate" webhooks; done
 must_not hub store
 must_not hub api
 
 # Only the server's configuration reads the environment; testkit is for tests alone.
-if grep -rnE 'std::env::|\benv::vars?\b' crates/{protocol,hub,store,api,client,webhooks}/src; then
+if grep -rnE 'std::env::|\benv::vars?\b' crates/{protocol,hub,store,api,client,webhooks,delivery}/src; then
   echo "edges: only crates/server reads the environment"
   failed=1
 fi
