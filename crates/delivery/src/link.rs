@@ -9,8 +9,7 @@ use url::Url;
 pub const LINK_CHARS_MAX: usize = 2048;
 
 /// A link, as the URL parser writes it: ASCII without spaces, quotes or angle brackets.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link(String);
 
 /// Text that may not be sent as a link.
@@ -49,13 +48,6 @@ impl FromStr for Link {
             true => Ok(Self(text)),
             false => Err(InvalidLink),
         }
-    }
-}
-
-impl TryFrom<String> for Link {
-    type Error = InvalidLink;
-    fn try_from(text: String) -> Result<Self, InvalidLink> {
-        text.parse()
     }
 }
 
