@@ -95,7 +95,8 @@ mod tests {
 
     #[test]
     fn the_first_rule_that_fits_decides() {
-        let rules = [says("blacklisted", PermanentRecipient), status_says(400, "token", Operator), status(418, Retryable)];
+        let rules =
+            [says("blacklisted", PermanentRecipient), status_says(400, "token", Operator), status(418, Retryable)];
         for (code, said, class) in [
             (200, "Blacklisted", PermanentRecipient),
             (400, "bad TOKEN", Operator),

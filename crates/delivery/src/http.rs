@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use protocol::notification::FailureClass;
-use reqwest::header::{HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Certificate, Client, RequestBuilder, redirect};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
@@ -53,7 +53,8 @@ impl Http {
     pub fn new(guard: Guard, config: &Config) -> Result<Self, NoClient> {
         // Another part of the program may have installed it already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let trusted: Result<Vec<_>, _> = config.trusted.iter().map(|pem| Certificate::from_pem(pem.as_bytes())).collect();
+        let trusted: Result<Vec<_>, _> =
+            config.trusted.iter().map(|pem| Certificate::from_pem(pem.as_bytes())).collect();
         let client = Client::builder()
             .dns_resolver(Arc::new(guard.clone()))
             .tls_certs_merge(trusted.map_err(NoClient)?)
@@ -134,16 +135,20 @@ impl Broken {
     }
 
     /// What it means where an address that may not be called is `blocked`.
-    pub(crate) fn outcome(self, blocked: FailureClass) -> Outcome {
+    pub(crate) fn failed(self, blocked: FailureClass) -> Failed {
         match self {
             // A name server that does not answer now may do so later.
             Self::Blocked(Blocked::Unresolved) => {
-                Outcome::failed(FailureClass::Retryable, "the URL: the host's name could not be resolved")
+                Failed::without_answer(FailureClass::Retryable, "the URL: the host's name could not be resolved")
             }
-            Self::Blocked(reason) => Outcome::failed(blocked, format!("the URL {reason}")),
-            Self::NotSent(text) => Outcome::failed(FailureClass::Retryable, text),
-            Self::Unknown(text) => Outcome::failed(FailureClass::Unknown, text),
+            Self::Blocked(reason) => Failed::without_answer(blocked, format!("the URL {reason}")),
+            Self::NotSent(text) => Failed::without_answer(FailureClass::Retryable, text),
+            Self::Unknown(text) => Failed::without_answer(FailureClass::Unknown, text),
         }
+    }
+
+    pub(crate) fn outcome(self, blocked: FailureClass) -> Outcome {
+        Outcome::Failed(self.failed(blocked))
     }
 }
 
@@ -169,10 +174,6 @@ impl Answer {
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
-    }
-
-    pub(crate) fn location(&self) -> Option<&str> {
-        self.header(LOCATION.as_str())
     }
 
     /// What was said, for want of anything better.

@@ -75,10 +75,16 @@ pub struct Failed {
     pub text: String,
 }
 
+impl Failed {
+    pub(crate) fn without_answer(class: FailureClass, text: impl Into<String>) -> Self {
+        Self { class, status: None, retry_after: None, text: text.into() }
+    }
+}
+
 impl Outcome {
     /// A failure without an answer.
     pub(crate) fn failed(class: FailureClass, text: impl Into<String>) -> Self {
-        Self::Failed(Failed { class, status: None, retry_after: None, text: text.into() })
+        Self::Failed(Failed::without_answer(class, text))
     }
 
     /// The delivery was handed to a provider that cannot reach such an address.
