@@ -88,7 +88,7 @@ pub(super) async fn send(
 ) -> Result<String, Refused> {
     let mut parameters = Vec::new();
     let mut addresses = mail.envelope.from().into_iter().chain(mail.envelope.to());
-    if addresses.any(|address| !address.as_ref().is_ascii()) {
+    if addresses.any(|address| !AsRef::<str>::as_ref(address).is_ascii()) {
         if !connection.server_info().supports_feature(Extension::SmtpUtfEight) {
             return Err(Refused::NoUnicode);
         }

@@ -85,7 +85,8 @@ impl HttpDouble {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
         let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
-        let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![cert.der().clone()], key).unwrap();
+        let config =
+            ServerConfig::builder().with_no_client_auth().with_single_cert(vec![cert.der().clone()], key).unwrap();
         Self::listen(scripts, Some((TlsAcceptor::from(Arc::new(config)), cert.pem()))).await
     }
 

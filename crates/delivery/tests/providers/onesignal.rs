@@ -60,7 +60,9 @@ async fn the_same_delivery_has_the_same_key_and_a_replay_is_told() {
 
 #[tokio::test]
 async fn nobody_subscribed_is_neither_sent_nor_a_failure() {
-    for errors in [r#"["All included players are not subscribed"]"#, r#"{"invalid_aliases":{"external_id":["user-7"]}}"#] {
+    for errors in
+        [r#"["All included players are not subscribed"]"#, r#"{"invalid_aliases":{"external_id":["user-7"]}}"#]
+    {
         let answer = json(200, &format!(r#"{{"id":"","external_id":null,"errors":{errors}}}"#));
         let double = HttpDouble::plain([answer.clone(), answer]).await;
         let provider = onesignal(&double.url, patient(&double));
@@ -87,7 +89,10 @@ async fn every_shape_of_error_is_understood() {
         (json(400, r#"{"errors":[{"code":"x","title":"Bad","meta":{}}]}"#), Err(PermanentMessage)),
         (json(400, r#"{"errors":"Bad"}"#), Err(PermanentMessage)),
         (
-            json(403, r#"{"errors":["Access denied.  Please include an 'Authorization: ...' header with a valid API key"]}"#),
+            json(
+                403,
+                r#"{"errors":["Access denied.  Please include an 'Authorization: ...' header with a valid API key"]}"#,
+            ),
             Err(Operator),
         ),
         (json(404, r#"{"success":false}"#), Err(Operator)),

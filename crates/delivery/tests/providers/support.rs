@@ -133,9 +133,11 @@ pub async fn faults<P: Provider>(make: impl Fn(&str, Http) -> P, outgoing: &Outg
     // Nobody listens, nobody may be asked, and no such address.
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let long = Duration::from_secs(10);
-    for (url, expected) in
-        [(format!("http://{closed}"), Retryable), ("http://127.0.0.2:1".to_owned(), Operator), ("x:y".to_owned(), Operator)]
-    {
+    for (url, expected) in [
+        (format!("http://{closed}"), Retryable),
+        ("http://127.0.0.2:1".to_owned(), Operator),
+        ("x:y".to_owned(), Operator),
+    ] {
         let outcome = make(&url, http(long, None)).send(outgoing).await;
         assert_eq!(class(&outcome), Err(expected), "{url} {outcome:?}");
     }
