@@ -160,7 +160,8 @@ impl PhoneNumber {
         }
         let digits: String = rest.chars().filter(char::is_ascii_digit).collect();
         let digits = match digits.strip_prefix('0') {
-            Some(_) if plus => return Err(invalid),
+            // `00` is how some countries write `+`, and not all.
+            Some(national) if plus || national.starts_with('0') => return Err(invalid),
             Some(national) => format!("{country}{national}"),
             None => digits,
         };

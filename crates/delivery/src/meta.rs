@@ -201,7 +201,8 @@ fn outcome(answer: &Answer, secrets: &[&str]) -> Outcome {
             // Meta's message may begin with the code or not: so it stands here in any case, and in one way.
             let message = error.message.strip_prefix(&format!("(#{})", error.code)).unwrap_or(&error.message);
             let details = error.error_data["details"].as_str().unwrap_or_default();
-            format!("(#{}) {} {details}", error.code, message.trim())
+            // Only the code is in this form, whatever else is said.
+            format!("(#{}) {}", error.code, format!("{} {details}", message.trim()).replace("(#", "("))
         }
         Some(Reply { messages, error: None }) if answer.is_success() && !messages.is_empty() => {
             let accepted = messages.into_iter().next();

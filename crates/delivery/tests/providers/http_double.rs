@@ -14,7 +14,7 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 /// What becomes of one request.
 #[derive(Clone)]
-pub enum Script {
+pub(crate) enum Script {
     /// Status, headers, body.
     Answer(u16, Vec<(&'static str, String)>, Vec<u8>),
     /// Read, and never answered.
@@ -28,34 +28,34 @@ pub enum Script {
 }
 
 /// JSON with a status.
-pub fn json(status: u16, body: &str) -> Script {
+pub(crate) fn json(status: u16, body: &str) -> Script {
     Script::Answer(status, vec![("Content-Type", "application/json".into())], body.into())
 }
 
 /// HTML with a status.
-pub fn html(status: u16) -> Script {
+pub(crate) fn html(status: u16) -> Script {
     let page = "<html><head><title>Just a moment…</title></head></html>";
     Script::Answer(status, vec![("Content-Type", "text/html".into())], page.into())
 }
 
 /// A request as it came.
 #[derive(Clone, Debug)]
-pub struct Request {
-    pub method: String,
-    pub path: String,
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) path: String,
     headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Request {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut found = self.headers.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name));
         let first = found.next().map(|(_, value)| value.as_str());
         assert!(found.next().is_none(), "{name} twice");
         first
     }
 
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         assert_eq!(self.header("Content-Type"), Some("application/json"));
         serde_json::from_slice(&self.body).unwrap()
     }
@@ -68,20 +68,20 @@ struct Seen {
 }
 
 /// One that listens until it is dropped.
-pub struct HttpDouble {
-    pub url: String,
+pub(crate) struct HttpDouble {
+    pub(crate) url: String,
     /// What is to be trusted to reach it by TLS.
-    pub certificate: Option<String>,
+    pub(crate) certificate: Option<String>,
     seen: Arc<Mutex<Seen>>,
     _listening: JoinSet<()>,
 }
 
 impl HttpDouble {
-    pub async fn plain(scripts: impl IntoIterator<Item = Script>) -> Self {
+    pub(crate) async fn plain(scripts: impl IntoIterator<Item = Script>) -> Self {
         Self::listen(scripts, None).await
     }
 
-    pub async fn tls(scripts: impl IntoIterator<Item = Script>) -> Self {
+    pub(crate) async fn tls(scripts: impl IntoIterator<Item = Script>) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
         let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
@@ -118,12 +118,12 @@ impl HttpDouble {
         Self { url, certificate, seen, _listening: listening }
     }
 
-    pub fn requests(&self) -> Vec<Request> {
+    pub(crate) fn requests(&self) -> Vec<Request> {
         self.seen.lock().unwrap().requests.clone()
     }
 
     /// The only request there was.
-    pub fn request(&self) -> Request {
+    pub(crate) fn request(&self) -> Request {
         let [request] = self.requests().try_into().unwrap();
         request
     }

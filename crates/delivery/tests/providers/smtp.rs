@@ -44,7 +44,7 @@ async fn a_mail_has_the_deliverys_id_a_text_and_nothing_that_runs() {
         assert_eq!(provider.send(&outgoing(email())).await, Outcome::Sent { message_id: Some(id.clone()), note });
     }
     let [first, second] = double.mails().try_into().unwrap();
-    assert_eq!((first.from.as_str(), first.to), ("<kabar@kelas.example>", vec![format!("<{EMAIL}>")]));
+    assert_eq!((first.from.as_str(), &first.to), ("<kabar@kelas.example>", &vec![format!("<{EMAIL}>")]));
     assert_eq!(first.header("Message-ID"), Some(id.clone()));
     assert_eq!(second.header("Message-ID"), Some(id), "so that what comes twice can be recognised");
     assert_eq!(second.header("From").unwrap(), "\"Kelas Kita\" <kabar@kelas.example>");

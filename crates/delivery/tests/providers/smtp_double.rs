@@ -14,7 +14,7 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 /// Where it stumbles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum At {
+pub(crate) enum At {
     Greeting,
     Auth,
     Mail,
@@ -26,7 +26,7 @@ pub enum At {
 
 /// How.
 #[derive(Clone, Debug)]
-pub enum How {
+pub(crate) enum How {
     /// With this reply.
     Reply(&'static str),
     /// By closing the connection.
@@ -37,7 +37,7 @@ pub enum How {
 
 /// How the connection is encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tls {
+pub(crate) enum Tls {
     None,
     Start,
     Wrapped,
@@ -45,18 +45,18 @@ pub enum Tls {
 
 /// A message as it came.
 #[derive(Clone, Debug)]
-pub struct Mail {
-    pub from: String,
-    pub to: Vec<String>,
+pub(crate) struct Mail {
+    pub(crate) from: String,
+    pub(crate) to: Vec<String>,
     /// Lines end as they were sent; dots are unstuffed.
-    pub raw: String,
-    pub encrypted: bool,
-    pub user: Option<String>,
+    pub(crate) raw: String,
+    pub(crate) encrypted: bool,
+    pub(crate) user: Option<String>,
 }
 
 impl Mail {
     /// Headers unfolded, in their order.
-    pub fn headers(&self) -> Vec<(String, String)> {
+    pub(crate) fn headers(&self) -> Vec<(String, String)> {
         let (head, _) = self.raw.split_once("\r\n\r\n").unwrap();
         let unfolded = head.replace("\r\n ", " ").replace("\r\n\t", " ");
         assert!(!unfolded.replace("\r\n", "").contains(['\r', '\n', '\0']), "{unfolded:?}");
@@ -64,7 +64,7 @@ impl Mail {
         unfolded.split("\r\n").map(pair).collect()
     }
 
-    pub fn header(&self, name: &str) -> Option<String> {
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
         let found: Vec<_> = self.headers().into_iter().filter(|(key, _)| key.eq_ignore_ascii_case(name)).collect();
         assert!(found.len() < 2, "{found:?}");
         found.into_iter().next().map(|(_, value)| value)
@@ -79,16 +79,16 @@ struct Seen {
 }
 
 /// One that listens until it is dropped.
-pub struct SmtpDouble {
-    pub port: u16,
-    pub certificate: String,
+pub(crate) struct SmtpDouble {
+    pub(crate) port: u16,
+    pub(crate) certificate: String,
     seen: Arc<Mutex<Seen>>,
     _listening: JoinSet<()>,
 }
 
 impl SmtpDouble {
     /// Each stumble happens once, on the first occasion.
-    pub async fn new(tls: Tls, stumbles: impl IntoIterator<Item = (At, How)>) -> Self {
+    pub(crate) async fn new(tls: Tls, stumbles: impl IntoIterator<Item = (At, How)>) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
         let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
@@ -125,11 +125,11 @@ impl SmtpDouble {
         Self { port, certificate: cert.pem(), seen, _listening: listening }
     }
 
-    pub fn mails(&self) -> Vec<Mail> {
+    pub(crate) fn mails(&self) -> Vec<Mail> {
         self.seen.lock().unwrap().mails.clone()
     }
 
-    pub fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.seen.lock().unwrap().connections
     }
 }

@@ -11,12 +11,12 @@ use webhooks::guard::{Guard, SystemResolver};
 
 use crate::http_double::{HttpDouble, Script, html};
 
-pub const DELIVERY: &str = "01990000-0000-7000-8000-000000000001";
-pub const SECRET: &str = "canary-secret-5f1e";
-pub const EMAIL: &str = "ada@reader.example";
-pub const PHONE: &str = "6281234567890";
+pub(crate) const DELIVERY: &str = "01990000-0000-7000-8000-000000000001";
+pub(crate) const SECRET: &str = "canary-secret-5f1e";
+pub(crate) const EMAIL: &str = "ada@reader.example";
+pub(crate) const PHONE: &str = "6281234567890";
 
-pub fn outgoing(to: Address) -> Outgoing {
+pub(crate) fn outgoing(to: Address) -> Outgoing {
     let content = Content {
         title: "Komentar Baru".to_owned(),
         text: "Bob: <b>halo</b> & salam".to_owned(),
@@ -32,30 +32,30 @@ pub fn outgoing(to: Address) -> Outgoing {
     Outgoing { id: DELIVERY.parse::<DeliveryId>().unwrap(), to, content }
 }
 
-pub fn email() -> Address {
+pub(crate) fn email() -> Address {
     Address::Email(EmailAddress::parse(EMAIL, Some("Ada Lovelace")).unwrap())
 }
 
-pub fn phone() -> Address {
+pub(crate) fn phone() -> Address {
     Address::Phone(PhoneNumber::parse("+62 812-3456-7890", "62").unwrap())
 }
 
 /// Where tests listen, and nowhere else that is not global.
-pub fn guard() -> Guard {
+pub(crate) fn guard() -> Guard {
     Guard::new(vec!["127.0.0.1".parse().unwrap()], Arc::new(SystemResolver::default()))
 }
 
-pub fn http(deadline: Duration, double: Option<&HttpDouble>) -> Http {
+pub(crate) fn http(deadline: Duration, double: Option<&HttpDouble>) -> Http {
     let trusted = double.and_then(|double| double.certificate.clone()).into_iter().collect();
     Http::new(guard(), &http::Config { deadline, answer_bytes_max: 64 * 1024, trusted }).unwrap()
 }
 
-pub fn patient(double: &HttpDouble) -> Http {
+pub(crate) fn patient(double: &HttpDouble) -> Http {
     http(Duration::from_secs(10), Some(double))
 }
 
 /// Without time and text: those are looked at where they matter.
-pub fn class(outcome: &Outcome) -> Result<Option<String>, FailureClass> {
+pub(crate) fn class(outcome: &Outcome) -> Result<Option<String>, FailureClass> {
     match outcome {
         Outcome::Sent { message_id, .. } => Ok(message_id.clone()),
         Outcome::NoRecipient { note } => panic!("nobody there: {note}"),
@@ -70,7 +70,7 @@ pub fn class(outcome: &Outcome) -> Result<Option<String>, FailureClass> {
     }
 }
 
-pub fn failed(outcome: Outcome) -> Failed {
+pub(crate) fn failed(outcome: Outcome) -> Failed {
     match outcome {
         Outcome::Failed(failed) => failed,
         other => panic!("{other:?}"),
@@ -78,7 +78,7 @@ pub fn failed(outcome: Outcome) -> Failed {
 }
 
 /// The same send, once per answer; what came of each, as [`class`] tells it.
-pub async fn table<P: Provider>(
+pub(crate) async fn table<P: Provider>(
     make: impl Fn(&HttpDouble) -> P,
     outgoing: &Outgoing,
     rows: Vec<(Script, Result<Option<&str>, FailureClass>)>,
@@ -92,7 +92,7 @@ pub async fn table<P: Provider>(
 }
 
 /// What providers do when the network fails or something else answers in their place: nothing of it is taken for sent.
-pub async fn faults<P: Provider>(make: impl Fn(&str, Http) -> P, outgoing: &Outgoing) {
+pub(crate) async fn faults<P: Provider>(make: impl Fn(&str, Http) -> P, outgoing: &Outgoing) {
     use FailureClass::{Operator, Retryable, Unknown};
     let short = Duration::from_millis(400);
     let wait = Script::Answer(429, vec![("Retry-After", "7".to_owned())], b"slow down canary-secret-5f1e".to_vec());

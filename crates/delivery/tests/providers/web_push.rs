@@ -1,7 +1,7 @@
 use std::time::Duration;
 
+use aes_gcm::Aes128Gcm;
 use aes_gcm::aead::{Aead, KeyInit};
-use aes_gcm::{Aes128Gcm, Nonce};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use delivery::address::Subscription;
@@ -55,8 +55,9 @@ impl Browser {
         let key = hmac(&prk, &[b"Content-Encoding: aes128gcm\0", &[1]]);
         let nonce = hmac(&prk, &[b"Content-Encoding: nonce\0", &[1]]);
 
+        let nonce: [u8; 12] = nonce[..12].try_into().unwrap();
         let cipher = Aes128Gcm::new_from_slice(&key[..16]).unwrap();
-        let mut plain = cipher.decrypt(Nonce::from_slice(&nonce[..12]), record).unwrap();
+        let mut plain = cipher.decrypt(&nonce.into(), record).unwrap();
         // Padding, if any, follows the delimiter of the last record.
         while plain.last() == Some(&0) {
             plain.pop();
