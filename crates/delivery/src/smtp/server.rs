@@ -22,10 +22,12 @@ pub enum InvalidServer {
     Certificate,
 }
 
+/// When TLS begins.
 enum Tls {
-    None,
-    StartTls(TlsParameters),
-    FromTheStart(TlsParameters),
+    Never,
+    /// By STARTTLS, before anything else is said.
+    Asked(TlsParameters),
+    AtOnce(TlsParameters),
 }
 
 pub(super) struct Server {
@@ -44,9 +46,9 @@ impl Server {
         let options: Vec<_> = url.query_pairs().collect();
         let options: Vec<_> = options.iter().map(|(key, value)| (key.as_ref(), value.as_ref())).collect();
         let (tls, port) = match (url.scheme(), options.as_slice()) {
-            ("smtps", []) => (Tls::FromTheStart(parameters(&host, trusted)?), 465),
-            ("smtp", [] | [("tls", "required")]) => (Tls::StartTls(parameters(&host, trusted)?), 587),
-            ("smtp", [("tls", "none")]) => (Tls::None, 25),
+            ("smtps", []) => (Tls::AtOnce(parameters(&host, trusted)?), 465),
+            ("smtp", [] | [("tls", "required")]) => (Tls::Asked(parameters(&host, trusted)?), 587),
+            ("smtp", [("tls", "none")]) => (Tls::Never, 25),
             _ => return Err(InvalidServer::Url),
         };
         let decode = |text: &str| {
@@ -78,12 +80,12 @@ impl Server {
     pub(super) async fn connect(&self, phase: &mut Phase) -> Result<AsyncSmtpConnection, Refused> {
         let address = (self.host.as_str(), self.port);
         let wrapped = match &self.tls {
-            Tls::FromTheStart(parameters) => Some(parameters.clone()),
+            Tls::AtOnce(parameters) => Some(parameters.clone()),
             _ => None,
         };
         // The deadline of the whole bounds this too.
         let mut connection = AsyncSmtpConnection::connect_tokio1(address, None, &self.hello, wrapped, None).await?;
-        if let Tls::StartTls(parameters) = &self.tls {
+        if let Tls::Asked(parameters) = &self.tls {
             if !connection.can_starttls() {
                 return Err(Refused::NoTls);
             }
@@ -146,8 +148,8 @@ mod tests {
             assert_eq!((server.host.as_str(), server.port), (host, port));
             assert_eq!((server.user(), server.password()), (user, password));
         }
-        assert!(matches!(server("smtps://a.example").unwrap().tls, Tls::FromTheStart(_)));
-        assert!(matches!(server("smtp://a.example").unwrap().tls, Tls::StartTls(_)));
+        assert!(matches!(server("smtps://a.example").unwrap().tls, Tls::AtOnce(_)));
+        assert!(matches!(server("smtp://a.example").unwrap().tls, Tls::Asked(_)));
         for bad in [
             "",
             "mail.example",

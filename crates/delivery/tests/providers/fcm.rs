@@ -157,7 +157,7 @@ async fn without_a_token_nothing_is_sent_and_nothing_is_in_doubt() {
     ] {
         let google = HttpDouble::plain([script]).await;
         let double = HttpDouble::plain([]).await;
-        let provider = fcm(&google, &double.url, http(Duration::from_millis(600), None));
+        let provider = fcm(&google, &double.url, http(Duration::from_secs(1), None));
         let outcome = provider.send(&device()).await;
         assert_eq!(class(&outcome), Err(expected), "{outcome:?}");
         assert!(double.requests().is_empty());
@@ -206,7 +206,7 @@ async fn what_fcm_says_has_its_meaning() {
     }
     let google = HttpDouble::plain([token(SECRET, 3599)]).await;
     let double = HttpDouble::plain([Script::Hang]).await;
-    let outcome = fcm(&google, &double.url, http(Duration::from_millis(600), None)).send(&device()).await;
+    let outcome = fcm(&google, &double.url, http(Duration::from_secs(1), None)).send(&device()).await;
     assert_eq!(class(&outcome), Err(Unknown));
 }
 

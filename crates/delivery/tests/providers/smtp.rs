@@ -170,8 +170,7 @@ async fn silence_before_the_message_is_a_failure_and_after_it_is_doubt() {
         (At::Content, Unknown),
     ] {
         let double = SmtpDouble::new(Tls::None, [(at, How::Hang)]).await;
-        let quick =
-            Config { deadline: Duration::from_millis(400), ..config(&double, "smtp://127.0.0.1:PORT?tls=none") };
+        let quick = Config { deadline: Duration::from_secs(1), ..config(&double, "smtp://127.0.0.1:PORT?tls=none") };
         let provider = Smtp::new(quick).unwrap();
         assert_eq!(class(&provider.send(&outgoing(email())).await), Err(expected), "{at:?}");
         // A late answer on the abandoned connection is never taken for the next message's.

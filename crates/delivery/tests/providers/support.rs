@@ -94,7 +94,8 @@ pub(crate) async fn table<P: Provider>(
 /// What providers do when the network fails or something else answers in their place: nothing of it is taken for sent.
 pub(crate) async fn faults<P: Provider>(make: impl Fn(&str, Http) -> P, outgoing: &Outgoing) {
     use FailureClass::{Operator, Retryable, Unknown};
-    let short = Duration::from_millis(400);
+    // Long enough to connect on a busy machine.
+    let short = Duration::from_secs(1);
     let wait = Script::Answer(429, vec![("Retry-After", "7".to_owned())], b"slow down canary-secret-5f1e".to_vec());
     for (script, deadline, expected) in [
         (Script::Hang, short, Unknown),
@@ -125,7 +126,7 @@ pub(crate) async fn faults<P: Provider>(make: impl Fn(&str, Http) -> P, outgoing
     let canary = HttpDouble::plain([]).await;
     for status in [301, 302, 307, 308] {
         let double = HttpDouble::plain([Script::Answer(status, vec![("Location", canary.url.clone())], vec![])]).await;
-        let outcome = make(&double.url, http(short, None)).send(outgoing).await;
+        let outcome = make(&double.url, http(Duration::from_secs(10), None)).send(outgoing).await;
         assert_eq!(class(&outcome), Err(Operator), "{outcome:?}");
     }
     assert!(canary.requests().is_empty());

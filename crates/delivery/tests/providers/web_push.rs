@@ -159,7 +159,7 @@ async fn a_topic_that_push_services_would_refuse_becomes_one_that_they_take() {
 
 #[tokio::test]
 async fn every_answer_of_a_push_service_has_its_meaning_and_none_stops_the_provider() {
-    let (long, short) = (Duration::from_secs(10), Duration::from_millis(400));
+    let (long, short) = (Duration::from_secs(10), Duration::from_secs(1));
     let wait = Script::Answer(429, vec![("Retry-After", "120".to_owned())], vec![]);
     let rows: Vec<(Script, Duration, Result<Option<String>, FailureClass>)> = vec![
         (Script::Answer(200, vec![], vec![]), long, Ok(None)),
