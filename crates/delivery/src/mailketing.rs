@@ -168,13 +168,17 @@ impl Provider for Mailketing {
 /// Mailketing takes what it gets for HTML, so plain text is made to show as it is.
 fn html(outgoing: &Outgoing) -> String {
     let content = &outgoing.content;
-    let mut html = match &content.html {
-        Some(html) => return html.clone(),
-        None => format!("<p>{}</p>", escape_html(&content.text)),
+    let (mut html, links) = match &content.html {
+        // Whoever made it has put the link where it belongs.
+        Some(html) => (html.clone(), [None, content.unsubscribe.as_ref()]),
+        None => {
+            (format!("<p>{}</p>", escape_html(&content.text)), [content.link.as_ref(), content.unsubscribe.as_ref()])
+        }
     };
-    for link in content.link.iter().chain(&content.unsubscribe) {
-        let link = escape_html(link.as_str());
-        html.push_str(&format!("\n<p><a href=\"{link}\">{link}</a></p>"));
+    for link in links.into_iter().flatten().map(|link| escape_html(link.as_str())) {
+        if !html.contains(&link) {
+            html.push_str(&format!("\n<p><a href=\"{link}\">{link}</a></p>"));
+        }
     }
     html
 }

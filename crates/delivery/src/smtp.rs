@@ -26,6 +26,9 @@ use crate::provider::{Dedup, Outcome, Provider, Sending};
 /// How long a connection is kept for the next message; mail servers wait for five minutes (RFC 5321, 4.5.3.2.7).
 const IDLE_MAX: Duration = Duration::from_secs(60);
 
+/// How long a refused connection's `QUIT` may take.
+const FAREWELL_MAX: Duration = Duration::from_secs(1);
+
 /// How to reach a mail server.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -97,35 +100,40 @@ impl Smtp {
         let Some(written) = self.writer.write(outgoing, to) else {
             return Outcome::failed(FailureClass::PermanentMessage, "it cannot be written as an email");
         };
-        let mut phase = Phase::Connect;
-        // What is dropped at the deadline takes its connection along.
-        let exchange = tokio::time::timeout(self.deadline, self.exchange(&written, &mut phase)).await;
+        let (mut phase, mut connection) = (Phase::Connect, None);
+        let exchange = self.exchange(&written, &mut phase, &mut connection);
+        let exchange = tokio::time::timeout(self.deadline, exchange).await;
         let hidden = [to.as_str(), self.server.user(), self.server.password()];
-        match exchange {
-            Ok(Ok(said)) => Outcome::Sent {
-                message_id: Some(written.message_id),
-                note: (!said.is_empty()).then(|| crate::redact::redact(&said, &hidden)),
-            },
-            Ok(Err(error)) => session::failure(phase, &error, &hidden),
-            Err(_) => session::late(phase),
+        match (exchange, connection) {
+            (Ok(Ok(said)), connection) => {
+                connection.into_iter().for_each(|connection| self.keep(connection));
+                let note = (!said.is_empty()).then(|| crate::redact::redact(&said, &hidden));
+                Outcome::Sent { message_id: Some(written.message_id), note }
+            }
+            (Ok(Err(refused)), connection) => {
+                // What was said is known already: a farewell that is not answered changes nothing.
+                if let Some(mut connection) = connection {
+                    let _ = tokio::time::timeout(FAREWELL_MAX, connection.abort()).await;
+                }
+                session::failure(phase, &refused, &hidden)
+            }
+            // The connection goes without a word: half an exchange is on it.
+            (Err(_), _) => session::late(phase),
         }
     }
 
-    async fn exchange(&self, mail: &message::Written, phase: &mut Phase) -> Result<String, session::Refused> {
-        let mut connection = match self.idle_connection().await {
+    /// Leaves the connection in its place whatever happens, so that whoever calls decides what becomes of it.
+    async fn exchange(
+        &self,
+        mail: &message::Written,
+        phase: &mut Phase,
+        place: &mut Option<AsyncSmtpConnection>,
+    ) -> Result<String, session::Refused> {
+        let connection = match self.idle_connection().await {
             Some(connection) => connection,
             None => self.server.connect(phase).await?,
         };
-        match session::send(&mut connection, mail, phase).await {
-            Ok(said) => {
-                self.keep(connection);
-                Ok(said)
-            }
-            Err(refused) => {
-                connection.abort().await;
-                Err(refused)
-            }
-        }
+        session::send(place.insert(connection), mail, phase).await
     }
 
     /// A connection that is still there, if one was kept.

@@ -148,7 +148,7 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, seen: &Mutex<Seen>) 
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
-        let head = if status == 204 { format!("HTTP/1.1 204 No Content\r\n\r\n") } else { head + "\r\n" };
+        let head = if status == 204 { "HTTP/1.1 204 No Content\r\n\r\n".to_owned() } else { head + "\r\n" };
         // Whoever asked may have hung up.
         if stream.write_all(head.as_bytes()).await.is_err() || stream.write_all(&body).await.is_err() {
             return;

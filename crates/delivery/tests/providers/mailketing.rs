@@ -11,6 +11,9 @@ use crate::support::{DELIVERY, EMAIL, SECRET, email, faults, outgoing, patient, 
 const CONTENT: &str = "<p>Bob: &lt;b&gt;halo&lt;/b&gt; &amp; salam</p>\n\
     <p><a href=\"https://kelas.example/posts/1#c2\">https://kelas.example/posts/1#c2</a></p>";
 
+const CONTENT_1: &str = "<p>Halo</p>\n\
+    <p><a href=\"https://kabar.kelas.example/u?a=1&amp;b=%27\">https://kabar.kelas.example/u?a=1&amp;b=%27</a></p>";
+
 fn mailketing(version: Version) -> impl Fn(&str, Http) -> Mailketing {
     move |url, http| {
         let from = EmailAddress::parse("kabar@kelas.example", Some("Kelas\r\nBcc: x@y.example")).unwrap();
@@ -51,6 +54,7 @@ async fn version_1_is_a_form_with_the_token_in_it() {
     let mut outgoing = outgoing(email());
     outgoing.content.title = "Satu\r\nBcc: x@y.example".to_owned();
     outgoing.content.html = Some("<p>Halo</p>".to_owned());
+    outgoing.content.unsubscribe = Some("https://kabar.kelas.example/u?a=1&b='".parse().unwrap());
     let outcome = mailketing(Version::V1)(&double.url, patient(&double)).send(&outgoing).await;
     assert_eq!(outcome, Outcome::Sent { message_id: None, note: Some("Mail Sent".to_owned()) });
     let request = double.request();
@@ -64,7 +68,7 @@ async fn version_1_is_a_form_with_the_token_in_it() {
         ("from_email", "kabar@kelas.example"),
         ("recipient", EMAIL),
         ("subject", "Satu Bcc: x@y.example"),
-        ("content", "<p>Halo</p>"),
+        ("content", CONTENT_1),
     ];
     assert_eq!(fields, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
 }

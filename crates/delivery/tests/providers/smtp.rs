@@ -180,6 +180,25 @@ async fn silence_before_the_message_is_a_failure_and_after_it_is_doubt() {
 }
 
 #[tokio::test]
+async fn what_was_said_holds_though_the_farewell_is_not_answered() {
+    for (at, reply, expected) in
+        [(At::Rcpt, "550 5.1.1 unknown", PermanentRecipient), (At::Content, "554 5.6.0 malformed", PermanentMessage)]
+    {
+        let double = SmtpDouble::new(Tls::None, [(at, How::LastWords(reply))]).await;
+        let quick = Config { deadline: Duration::from_secs(1), ..config(&double, "smtp://127.0.0.1:PORT?tls=none") };
+        assert_eq!(class(&Smtp::new(quick).unwrap().send(&outgoing(email())).await), Err(expected), "{at:?}");
+    }
+    // Taken is taken, and the silent connection is not what the next message goes by.
+    let double = SmtpDouble::new(Tls::None, [(At::Content, How::LastWords("250 2.0.0 queued"))]).await;
+    let quick = Config { deadline: Duration::from_secs(1), ..config(&double, "smtp://127.0.0.1:PORT?tls=none") };
+    let provider = Smtp::new(quick).unwrap();
+    assert!(class(&provider.send(&outgoing(email())).await).is_ok());
+    assert_eq!(class(&provider.send(&outgoing(email())).await), Err(Retryable));
+    assert!(class(&provider.send(&outgoing(email())).await).is_ok());
+    assert_eq!(double.mails().len(), 2);
+}
+
+#[tokio::test]
 async fn a_kept_connection_that_has_died_is_replaced() {
     let double = SmtpDouble::new(Tls::None, []).await;
     let provider = plain(&double);

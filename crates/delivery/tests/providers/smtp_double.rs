@@ -29,6 +29,8 @@ pub(crate) enum At {
 pub(crate) enum How {
     /// With this reply.
     Reply(&'static str),
+    /// With this reply, and by saying nothing more.
+    LastWords(&'static str),
     /// By closing the connection.
     Drop,
     /// By saying nothing more.
@@ -207,6 +209,10 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
                 self.say(reply).await?;
                 // A client that was refused says something else next, which here means that it goes away.
                 (at == At::Content).then_some(())
+            }
+            Some(How::LastWords(reply)) => {
+                self.say(reply).await?;
+                std::future::pending().await
             }
             Some(How::Drop) => None,
             Some(How::Hang) => std::future::pending().await,
