@@ -11,12 +11,13 @@ const HIDDEN: &str = "[…]";
 /// `text` as one line of at most [`TEXT_CHARS_MAX`] characters, without `secrets` (compared without case), email
 /// addresses, telephone numbers, and long runs that may be tokens or URLs that hold them.
 pub(crate) fn redact(text: &str, secrets: &[&str]) -> String {
-    // Work is bounded too: an answer may have 64 KiB.
-    let mut text: String = text.chars().take(4 * TEXT_CHARS_MAX).collect();
+    // Of all of it, before anything is cut: half a secret would not be found.
+    let mut text = text.to_owned();
     for secret in secrets.iter().filter(|secret| secret.len() >= 4) {
         text = without(&text, secret);
     }
-    let plain: String = text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
+    let plain: String =
+        text.chars().take(4 * TEXT_CHARS_MAX).map(|char| if char.is_control() { ' ' } else { char }).collect();
     let words: Vec<_> = plain.split_whitespace().map(word).collect();
     crate::outgoing::cut(&words.join(" "), TEXT_CHARS_MAX)
 }
@@ -65,6 +66,8 @@ mod tests {
         ] {
             assert_eq!(redact(text, &["sec-ret-1", ""]), expected);
         }
+        let far = format!("{}sec-RET-1", " ".repeat(4 * TEXT_CHARS_MAX - 5));
+        assert!(!redact(&far, &["sec-ret-1"]).contains("sec"));
         assert_eq!(redact(&"word ".repeat(20_000), &[]).chars().count(), TEXT_CHARS_MAX);
     }
 }

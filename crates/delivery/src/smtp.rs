@@ -26,8 +26,8 @@ use crate::provider::{Dedup, Outcome, Provider, Sending};
 /// How long a connection is kept for the next message; mail servers wait for five minutes (RFC 5321, 4.5.3.2.7).
 const IDLE_MAX: Duration = Duration::from_secs(60);
 
-/// How long a refused connection's `QUIT` may take.
-const FAREWELL_MAX: Duration = Duration::from_secs(1);
+/// How long a kept connection's `NOOP` and a refused one's `QUIT` may take.
+const COURTESY_MAX: Duration = Duration::from_secs(1);
 
 /// How to reach a mail server.
 #[derive(Clone, Debug)]
@@ -113,7 +113,7 @@ impl Smtp {
             (Ok(Err(refused)), connection) => {
                 // What was said is known already: a farewell that is not answered changes nothing.
                 if let Some(mut connection) = connection {
-                    let _ = tokio::time::timeout(FAREWELL_MAX, connection.abort()).await;
+                    let _ = tokio::time::timeout(COURTESY_MAX, connection.abort()).await;
                 }
                 session::failure(phase, &refused, &hidden)
             }
@@ -140,7 +140,8 @@ impl Smtp {
     async fn idle_connection(&self) -> Option<AsyncSmtpConnection> {
         loop {
             let (mut connection, since) = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
-            if since.elapsed() < IDLE_MAX && connection.test_connected().await {
+            let answers = tokio::time::timeout(COURTESY_MAX, connection.test_connected());
+            if since.elapsed() < IDLE_MAX && answers.await == Ok(true) {
                 return Some(connection);
             }
         }
