@@ -1,6 +1,8 @@
 //! Providers against the other end of real sockets: what exactly is asked, and what is made of every kind of answer.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+#[path = "providers/dkim.rs"]
+mod dkim;
 #[path = "providers/fcm.rs"]
 mod fcm;
 #[path = "providers/http_double.rs"]

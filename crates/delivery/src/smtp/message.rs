@@ -18,7 +18,9 @@ use crate::outgoing::{Outgoing, cut};
 
 /// The most characters of a subject.
 const SUBJECT_CHARS_MAX: usize = 250;
-const FROM_AND_SO_ON: [&str; 7] = ["From", "To", "Subject", "Date", "Message-ID", "MIME-Version", "Content-Type"];
+/// What is signed. Not `Content-Type`: lettre counts it to the body and signs as if it were not there, while whoever
+/// checks finds it.
+const FROM_AND_SO_ON: [&str; 6] = ["From", "To", "Subject", "Date", "Message-ID", "MIME-Version"];
 /// Signed too, or a mailbox does not offer the button (RFC 8058, 4).
 const LIST: [&str; 2] = ["List-Unsubscribe", "List-Unsubscribe-Post"];
 

@@ -4,7 +4,9 @@ use delivery::address::EmailAddress;
 use delivery::smtp::{Config, Dkim, DkimAlgorithm, InvalidSmtp, Smtp};
 use delivery::{Address, Dedup, Outcome, Outgoing, Provider};
 use protocol::notification::FailureClass::{Operator, PermanentMessage, PermanentRecipient, Retryable, Unknown};
+use ring::signature::{Ed25519KeyPair, KeyPair};
 
+use crate::dkim;
 use crate::smtp_double::{At, How, Mail, SmtpDouble, Tls};
 use crate::support::{DELIVERY, EMAIL, SECRET, class, email, failed, outgoing, phone};
 
@@ -224,26 +226,33 @@ async fn nobody_listening_is_retryable_and_another_kind_of_address_is_refused() 
 #[tokio::test]
 async fn a_signature_covers_what_a_mailbox_wants_covered() {
     let double = SmtpDouble::new(Tls::None, []).await;
-    let dkim = Dkim {
+    let signer = Dkim {
         domain: "kelas.example".to_owned(),
         selector: "kabar".to_owned(),
         algorithm: DkimAlgorithm::Ed25519,
         private_key: "CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk=".into(),
     };
-    let signing = Config { dkim: Some(dkim.clone()), ..config(&double, "smtp://127.0.0.1:PORT?tls=none") };
+    let signing = Config { dkim: Some(signer.clone()), ..config(&double, "smtp://127.0.0.1:PORT?tls=none") };
     let mut outgoing = outgoing(email());
+    outgoing.content.html = Some("<p>halo</p>\n\n".to_owned());
     outgoing.content.unsubscribe = Some("https://kabar.kelas.example/u/t0ken".parse().unwrap());
     assert!(class(&Smtp::new(signing).unwrap().send(&outgoing).await).is_ok());
-    let signature = double.mails()[0].header("DKIM-Signature").unwrap();
-    for part in ["a=ed25519-sha256", "d=kelas.example", "s=kabar", "c=relaxed/relaxed"] {
-        assert!(signature.contains(part), "{signature}");
+    let raw = &double.mails()[0].raw;
+    let key = Ed25519KeyPair::from_seed_unchecked(&[9; 32]).unwrap();
+    let tags = dkim::verify(raw, key.public_key().as_ref()).unwrap();
+    let tag = |name: &str| tags.iter().find(|(key, _)| key == name).map(|(_, value)| value.to_lowercase()).unwrap();
+    for (name, value) in [("a", "ed25519-sha256"), ("d", "kelas.example"), ("s", "kabar"), ("c", "relaxed/relaxed")] {
+        assert_eq!(tag(name), value);
     }
-    let signed = signature.split("h=").nth(1).unwrap().split(';').next().unwrap().to_lowercase();
     for name in ["from", "to", "subject", "date", "message-id", "list-unsubscribe", "list-unsubscribe-post"] {
-        assert!(signed.split(':').any(|signed| signed.trim() == name), "{name}: {signed}");
+        assert!(tag("h").split(':').any(|signed| signed.trim() == name), "{name}: {}", tag("h"));
+    }
+    for (part, other) in [("halo", "hola"), ("One-Click", "Two-Click"), ("t0ken", "t1ken"), ("Komentar", "Komentir")] {
+        assert!(raw.contains(part), "{part}");
+        assert!(dkim::verify(&raw.replacen(part, other, 1), key.public_key().as_ref()).is_err(), "{part}");
     }
 
-    let broken = Dkim { algorithm: DkimAlgorithm::Rsa, ..dkim };
+    let broken = Dkim { algorithm: DkimAlgorithm::Rsa, ..signer };
     let config = Config { dkim: Some(broken), ..config(&double, "smtp://127.0.0.1:PORT?tls=none") };
     assert!(matches!(Smtp::new(config), Err(InvalidSmtp::Dkim)));
 }
