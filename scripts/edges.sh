@@ -24,6 +24,9 @@ must client tokio-tungstenite
 must webhooks reqwest
 must webhooks store
 must notify minijinja
+must delivery lettre
+must delivery store
+must delivery webhooks
 
 for crate in protocol hub client notify; do
   must_not "$crate" diesel
@@ -32,22 +35,26 @@ done
 must_not hub jsonwebtoken
 must_not store actix-web
 must_not store actix-http
-for crate in protocol store hub client webhooks notify; do must_not "$crate" jsonwebtoken; done
-for crate in protocol store client webhooks notify; do must_not "$crate" dashmap; done
+for crate in protocol store hub client webhooks notify delivery; do must_not "$crate" jsonwebtoken; done
+for crate in protocol store client webhooks notify delivery; do must_not "$crate" dashmap; done
 must_not protocol tokio
 for crate in protocol hub client webhooks; do must_not "$crate" minijinja; done
 for other in tokio reqwest actix-http store; do must_not notify "$other"; done
 must_not client actix-http
 must_not webhooks actix-http
-for crate in protocol hub store api client webhooks notify testkit; do must_not "$crate" server; done
-for crate in protocol hub store api client webhooks notify server; do must_not "$crate" testkit; done
-for crate in protocol store client webhooks notify; do must_not "$crate" hub; done
+must_not delivery actix-http
+must_not delivery actix-web
+for crate in protocol hub store client api webhooks notify; do must_not "$crate" delivery; done
+for crate in protocol hub store client api webhooks notify; do must_not "$crate" lettre; done
+for crate in protocol hub store api client webhooks notify delivery testkit; do must_not "$crate" server; done
+for crate in protocol hub store api client webhooks notify delivery server; do must_not "$crate" testkit; done
+for crate in protocol store client webhooks notify delivery; do must_not "$crate" hub; done
 for crate in protocol hub store client api notify; do must_not "$crate" webhooks; done
 must_not hub store
 must_not hub api
 
 # Only the server's configuration reads the environment; testkit is for tests alone.
-if grep -rnE 'std::env::|\benv::vars?\b' crates/{protocol,hub,store,api,client,webhooks,notify}/src; then
+if grep -rnE 'std::env::|\benv::vars?\b' crates/{protocol,hub,store,api,client,webhooks,notify,delivery}/src; then
   echo "edges: only crates/server reads the environment"
   failed=1
 fi
