@@ -7,7 +7,8 @@
 //! request   bodies and parameters on their way in gate      what the hub asks
 //! error     the one table of errors               announce  what happened → channel and event
 //! signed    Pusher's HTTP API, past actix-web
-//! typing, unread   what is told by timers         openapi   the description, made from the handlers
+//! typing, unread, scheduled   what is told by timers
+//!                                                openapi   the description, made from the handlers
 //! journal   what durable channels said, in the store
 //! ```
 
@@ -26,13 +27,14 @@ mod openapi;
 mod order;
 mod request;
 mod routes;
+mod scheduled;
 mod signed;
 mod typing;
 mod unread;
 
 pub use api::Api;
 pub use auth::{InvalidAuth, MintError, MintFor, Minted, mint};
-pub use config::{Auth, Config, Keys, PublicAlgorithm, PublicKey};
+pub use config::{Auth, Config, Keys, Notifications, PublicAlgorithm, PublicKey};
 pub use journal::PgJournal;
 pub use openapi::{internal_openapi, openapi};
 pub use routes::{internal_routes, routes};
