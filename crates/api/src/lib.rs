@@ -21,6 +21,7 @@ mod config;
 mod error;
 mod gate;
 mod headers;
+mod inbox;
 mod journal;
 mod members;
 mod openapi;
@@ -29,6 +30,7 @@ mod request;
 mod routes;
 mod scheduled;
 mod signed;
+mod telling;
 mod typing;
 mod unread;
 
