@@ -7,9 +7,9 @@
 //! request   bodies and parameters on their way in gate      what the hub asks
 //! error     the one table of errors               announce  what happened → channel and event
 //! signed    Pusher's HTTP API, past actix-web
+//! inbox     users' lists: stored, then announced  telling   what backends want told, checked
+//! openapi   the description, made from handlers   journal   what durable channels said, in the store
 //! typing, unread, scheduled   what is told by timers
-//!                                                openapi   the description, made from the handlers
-//! journal   what durable channels said, in the store
 //! ```
 
 mod announce;

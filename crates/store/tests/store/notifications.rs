@@ -261,6 +261,23 @@ async fn a_device_that_signs_in_as_another_moves_and_too_many_make_room() {
 }
 
 #[tokio::test]
+async fn a_request_that_is_under_way_is_not_waited_for() {
+    let db = testkit::database().await;
+    let url = db.url.clone();
+    let of = Fingerprint::of(b"x");
+    let done = db.store.run(move |conn| {
+        idempotency::once::<_, Error>(conn, &app(), "k1", &of, |_| {
+            let mut other = <PgConnection as diesel::Connection>::establish(&url).unwrap();
+            let nothing = |_: &mut PgConnection| panic!("done twice");
+            let second = idempotency::once::<(), Error>(&mut other, &app(), "k1", &of, nothing)?;
+            assert_eq!(second, Once::UnderWay);
+            Ok((Answer { status: 201, body: "x".into() }, ()))
+        })
+    });
+    assert!(matches!(done.await.unwrap(), Once::Done(..)));
+}
+
+#[tokio::test]
 async fn a_request_with_a_key_is_done_once() {
     let db = testkit::database().await;
     let ask = |body: &'static str| {
