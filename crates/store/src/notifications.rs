@@ -42,7 +42,9 @@ pub use preferences::{ALL_CATEGORIES, Digest, Preferences, PutPreferences, prefe
 pub use quiet::QuietHours;
 pub use scheduled::release_due;
 pub(crate) use subscriptions::lock_user;
-pub use subscriptions::{Subscription, Target, put_subscription, remove_subscription, subscribers, subscriptions};
+pub use subscriptions::{
+    Subscriber, Subscription, Target, put_subscription, remove_subscription, subscribers, subscriptions,
+};
 pub use trace::{DeliveryTrace, Trace, cancel, trace};
 
 /// The priority of what quiet hours do not hold up.

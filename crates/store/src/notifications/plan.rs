@@ -135,8 +135,9 @@ mod tests {
     fn what_was_asked_for_goes_where_it_is_on_and_leads_somewhere() {
         let said = |said: &[(Transport, bool)]| Recipient { said: said.to_vec(), ..reachable() };
         let nowhere = Recipient { reachable: vec![Email], ..Recipient::default() };
-        // category, asked for, recipient, in the list, leaving the house
-        let table: &[(&str, &[Transport], Recipient, bool, &[Transport])] = &[
+        // Category, asked for, recipient, in the list, leaving the house.
+        type Line = (&'static str, &'static [Transport], Recipient, bool, &'static [Transport]);
+        let table: &[Line] = &[
             ("course", &Transport::ALL, reachable(), true, &[Push, Email]),
             ("course", &[InApp], reachable(), true, &[]),
             ("course", &[Push], reachable(), false, &[Push]),

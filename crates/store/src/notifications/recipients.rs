@@ -26,6 +26,11 @@ struct Addresses {
     time_zone: Option<String>,
 }
 
+/// User, email, phone, time zone.
+type AddressRow = (UserId, Option<String>, Option<String>, Option<String>);
+/// User, from, until, time zone.
+type QuietRow = (UserId, Option<NaiveTime>, Option<NaiveTime>, Option<String>);
+
 impl Recipients {
     pub(super) fn load(conn: &mut PgConnection, app: &AppId, of: &[UserId]) -> QueryResult<Self> {
         let rows: Vec<(UserId, String, String, bool)> = preferences::table
@@ -38,7 +43,7 @@ impl Recipients {
                 said.entry(user).or_default().push((category, transport, enabled));
             }
         }
-        let rows: Vec<(UserId, Option<String>, Option<String>, Option<String>)> = users::table
+        let rows: Vec<AddressRow> = users::table
             .filter(users::app_id.eq(app).and(users::id.eq_any(of)))
             .select((users::id, users::email, users::phone, users::time_zone))
             .load(conn)?;
@@ -50,7 +55,7 @@ impl Recipients {
             .select(devices::user_id)
             .distinct()
             .load(conn)?;
-        let rows: Vec<(UserId, Option<NaiveTime>, Option<NaiveTime>, Option<String>)> = notification_settings::table
+        let rows: Vec<QuietRow> = notification_settings::table
             .filter(notification_settings::app_id.eq(app).and(notification_settings::user_id.eq_any(of)))
             .filter(notification_settings::quiet_from.is_not_null())
             .select((

@@ -106,6 +106,9 @@ pub fn remove_subscription(
     Ok(diesel::delete(s::table.filter(own.and(same))).execute(conn)? > 0)
 }
 
+/// Who subscribed, and by which transports; `None` for all.
+pub type Subscriber = (UserId, Option<Vec<Transport>>);
+
 /// Who wants to hear of it and by which transports (`None` for all), without those in `exclude`; at most `limit`, in
 /// the order of their ids, after `after`.
 pub fn subscribers(
@@ -115,7 +118,7 @@ pub fn subscribers(
     exclude: &[UserId],
     after: Option<&UserId>,
     limit: i64,
-) -> Result<Vec<(UserId, Option<Vec<Transport>>)>, Error> {
+) -> Result<Vec<Subscriber>, Error> {
     let rows: Vec<(UserId, Option<Vec<String>>)> = s::table
         .filter(s::app_id.eq(app).and(s::target_type.eq(&target.r#type)).and(s::target_id.eq(&target.id)))
         .filter(s::user_id.gt(after.map_or("", UserId::as_str)))

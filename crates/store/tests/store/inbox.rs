@@ -65,7 +65,7 @@ async fn sixteen_at_once_leave_no_gap_in_the_list_of_one() {
     }
     let made: Vec<Made> = tellers.join_all().await.into_iter().flatten().collect();
     for whom in ["ada", "bob", "eve"] {
-        let of = made.iter().filter(|made| made.user == user(whom)).map(|made| told(made));
+        let of = made.iter().filter(|made| made.user == user(whom)).map(told);
         // Nobody reads, so what was told beside a notification is its own place.
         let seqs: BTreeSet<i64> =
             of.map(|(notification, unread)| (notification.seq == unread).then_some(unread).unwrap()).collect();
