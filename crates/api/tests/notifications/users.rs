@@ -57,9 +57,9 @@ async fn notifications_are_announced_in_the_order_of_the_list() {
     let house = house(|_| {}).await;
     let mut ada = house.socket("ada").await;
     let tell = || house.tell(json!({ "userIds": ["ada", "bob"], "type": "SYSTEM", "title": "Hi" }));
-    let answers = futures_util::future::join_all((0..20).map(|_| tell())).await;
+    let answers = futures_util::future::join_all((0..300).map(|_| tell())).await;
     assert!(answers.iter().all(|answer| answer.status == 201));
-    for seq in 1..=20 {
+    for seq in 1..=300 {
         assert_eq!(ada.next_named("notification-new").await["seq"], seq);
     }
     house.handle.stop(false).await;
