@@ -10,9 +10,12 @@
 //! | somebody came into a room | the user's | `room-added` |
 //! | somebody left one, or it was deleted | the user's | `room-removed` |
 //! | somebody's unread count changed | the user's | `unread-count` |
+//! | somebody was told something | the user's | `notification-new` |
+//! | they read, saw, snoozed or archived it | the user's | `notification-updated` |
 
 use hub::{Hub, Publication};
 use protocol::chat::{DeliveredReceipt, Message, ReadReceipt, Room, RoomRemoved, Typing, UnreadCount};
+use protocol::notification::{NotificationEvent, NotificationsMarked};
 use protocol::{AppId, Protected, RoomId, UserId};
 use serde::Serialize;
 
@@ -50,6 +53,18 @@ pub(crate) fn room_removed(hub: &Hub, app: &AppId, user: &UserId, room: RoomId) 
 
 pub(crate) fn unread_count(hub: &Hub, app: &AppId, user: &UserId, count: UnreadCount) {
     publish(hub, app, &Protected::User(user.clone()), "unread-count", &count);
+}
+
+pub(crate) fn notification_new(hub: &Hub, app: &AppId, told: &NotificationEvent) {
+    publish(hub, app, &Protected::User(told.notification.user_id.clone()), "notification-new", told);
+}
+
+pub(crate) fn notification_updated(hub: &Hub, app: &AppId, updated: &NotificationEvent) {
+    publish(hub, app, &Protected::User(updated.notification.user_id.clone()), "notification-updated", updated);
+}
+
+pub(crate) fn notifications_marked(hub: &Hub, app: &AppId, user: &UserId, marked: &NotificationsMarked) {
+    publish(hub, app, &Protected::User(user.clone()), "notification-updated", marked);
 }
 
 fn publish(hub: &Hub, app: &AppId, to: &Protected, event: &str, data: &impl Serialize) {

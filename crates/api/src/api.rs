@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use hub::{Apps, Gate, Hub};
 use protocol::chat::Person;
 use protocol::signature::TIMESTAMP_TOLERANCE_SECONDS;
-use protocol::{App, AppId, UserId};
+use protocol::{App, AppId, RoomId, UserId};
 use store::apps::ApiKeyHash;
 use store::{PgConnection, Store};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
@@ -21,7 +21,7 @@ use crate::order::Order;
 use crate::signed::once::Once;
 use crate::typing::Typing;
 use crate::unread::Unread;
-use crate::{InvalidAuth, typing, unread};
+use crate::{InvalidAuth, scheduled, typing, unread};
 
 /// How long a user's name is remembered. A backend that changes it through this node is seen at once.
 const PERSON_KEPT: Duration = Duration::from_secs(30);
@@ -45,7 +45,8 @@ pub(crate) struct Inner {
     pub(crate) members: Members,
     pub(crate) typing: Typing,
     pub(crate) unread: Unread,
-    pub(crate) order: Arc<Order>,
+    pub(crate) order: Arc<Order<RoomId>>,
+    pub(crate) inboxes: Arc<Order<(AppId, UserId)>>,
     pub(crate) by_key: Once,
     pub(crate) by_signature: Once,
     api_keys: RwLock<Vec<(ApiKeyHash, AppId)>>,
@@ -78,6 +79,7 @@ impl Api {
             typing: Typing::new(config.typing_timeout),
             unread: Unread::default(),
             order: Arc::default(),
+            inboxes: Arc::default(),
             by_key: Once::new(config.idempotency_keys_max, config.idempotency_lifetime),
             by_signature: Once::new(config.idempotency_keys_max, SIGNATURE_KEPT),
             members: Members::default(),
@@ -96,11 +98,12 @@ impl Api {
         Arc::new(UserGate::new(self.clone()))
     }
 
-    /// Gives the API its hub and starts its two timers on the current Tokio runtime; a second call does nothing.
+    /// Gives the API its hub and starts its timers on the current Tokio runtime; a second call does nothing.
     pub fn attach(&self, hub: Hub) {
         if self.inner.hub.set(hub).is_ok() {
             tokio::spawn(typing::expire(Arc::downgrade(&self.inner)));
             tokio::spawn(unread::tell(Arc::downgrade(&self.inner)));
+            tokio::spawn(scheduled::release(Arc::downgrade(&self.inner)));
         }
     }
 

@@ -6,6 +6,8 @@ use protocol::{ClientId, MessageId, RoomId, UserId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub(crate) mod notifications;
+
 /// A page of rooms.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]

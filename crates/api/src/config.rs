@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use protocol::notification::{BUILTIN_TYPES, Category, NotificationType, builtin_category};
 use secrecy::SecretString;
+use store::notifications::Rules;
 
 /// See each field for its unit, default and what happens past it.
 #[derive(Clone, Debug)]
@@ -30,6 +32,8 @@ pub struct Config {
     pub body_bytes_max: usize,
     /// The most people that one room may be started or made with. 1,000.
     pub room_members_max: usize,
+    /// What users are told.
+    pub notifications: Notifications,
 }
 
 impl Config {
@@ -47,7 +51,71 @@ impl Config {
             idempotency_lifetime: Duration::from_secs(600),
             body_bytes_max: 64 * 1024,
             room_members_max: 1000,
+            notifications: Notifications::default(),
         }
+    }
+}
+
+/// How users are told.
+#[derive(Clone, Debug)]
+pub struct Notifications {
+    /// Which transports are on, how long chat waits, how long things are worth sending.
+    pub rules: Rules,
+    /// Types beside those that every app has, with their categories.
+    pub types: Vec<(NotificationType, Category)>,
+    /// What links that begin with `/` are put behind, as `https://example.com`; without it they are refused.
+    pub link_base: Option<String>,
+    /// The most notifications on one page of a list. 100.
+    pub page_max: i64,
+    /// The most users that one request may tell. 10,000.
+    pub recipients_max: usize,
+    /// The most subscriptions of one user; one more is refused. 1,000.
+    pub subscriptions_max: i64,
+    /// The most devices of one user; past it the one that was not seen for longest is forgotten. 20.
+    pub devices_max: i64,
+    /// The furthest ahead that something may be scheduled. 366 days.
+    pub ahead_max: Duration,
+    /// How often it is looked whether something scheduled is due. 1 s.
+    pub release_interval: Duration,
+    /// How long the answer to a request with an `Idempotency-Key` is kept. 24 h.
+    pub idempotency_lifetime: Duration,
+}
+
+impl Default for Notifications {
+    fn default() -> Self {
+        const DAY: Duration = Duration::from_secs(24 * 3600);
+        Self {
+            rules: Rules::default(),
+            types: Vec::new(),
+            link_base: None,
+            page_max: 100,
+            recipients_max: 10_000,
+            subscriptions_max: 1000,
+            devices_max: 20,
+            ahead_max: DAY * 366,
+            release_interval: Duration::from_secs(1),
+            idempotency_lifetime: DAY,
+        }
+    }
+}
+
+impl Notifications {
+    /// The category of a type; none if nobody knows it.
+    pub(crate) fn category_of(&self, r#type: &NotificationType) -> Option<Category> {
+        let configured = self.types.iter().find(|(name, _)| name == r#type).map(|(_, category)| category.clone());
+        configured.or_else(|| Category::try_from(builtin_category(r#type.as_str())?).ok())
+    }
+
+    /// Every category that there is, in the order of its first type.
+    pub(crate) fn categories(&self) -> Vec<Category> {
+        let builtin = BUILTIN_TYPES.iter().filter_map(|(_, category)| Category::try_from(*category).ok());
+        let mut categories: Vec<Category> = Vec::new();
+        for category in builtin.chain(self.types.iter().map(|(_, category)| category.clone())) {
+            if !categories.contains(&category) {
+                categories.push(category);
+            }
+        }
+        categories
     }
 }
 

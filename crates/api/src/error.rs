@@ -16,6 +16,10 @@ pub(crate) enum ApiError {
     Forbidden(&'static str),
     #[error("there is no such room")]
     RoomNotFound,
+    #[error("there is no such notification")]
+    NotificationNotFound,
+    #[error("there is no such device")]
+    DeviceNotFound,
     #[error("there is no such user")]
     UserNotFound,
     #[error("there is nothing at this path")]
@@ -30,6 +34,10 @@ pub(crate) enum ApiError {
     UnknownReply,
     #[error("the clientId was used for another message")]
     ClientIdReused,
+    #[error("the Idempotency-Key was used for another request")]
+    KeyReused,
+    #[error("a request with this Idempotency-Key is under way")]
+    UnderWay,
     #[error("tokens are signed elsewhere: this server knows only public keys")]
     CannotMint,
     #[error("the body may have at most {bytes_max} bytes")]
@@ -49,6 +57,8 @@ impl ApiError {
             Self::Unauthorized(_) => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
             Self::RoomNotFound => (StatusCode::NOT_FOUND, "room_not_found"),
+            Self::NotificationNotFound => (StatusCode::NOT_FOUND, "notification_not_found"),
+            Self::DeviceNotFound => (StatusCode::NOT_FOUND, "device_not_found"),
             Self::UserNotFound => (StatusCode::NOT_FOUND, "user_not_found"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
@@ -56,6 +66,8 @@ impl ApiError {
             Self::Field { .. } => (StatusCode::BAD_REQUEST, "invalid_field"),
             Self::UnknownReply => (StatusCode::BAD_REQUEST, "unknown_reply"),
             Self::ClientIdReused => (StatusCode::CONFLICT, "client_id_reused"),
+            Self::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
+            Self::UnderWay => (StatusCode::CONFLICT, "request_under_way"),
             Self::CannotMint => (StatusCode::CONFLICT, "cannot_mint"),
             Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
             Self::UnsupportedMediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
@@ -94,7 +106,7 @@ impl ResponseError for ApiError {
         let error = ErrorDetail { code: code.into(), message: self.to_string(), field: self.at() };
         let mut response = HttpResponse::build(status).json(ErrorBody { error });
         let (name, value) = match self {
-            Self::Unavailable(_) => (header::RETRY_AFTER, "1"),
+            Self::Unavailable(_) | Self::UnderWay => (header::RETRY_AFTER, "1"),
             Self::Unauthorized(_) => (header::WWW_AUTHENTICATE, "Bearer"),
             _ => return response,
         };

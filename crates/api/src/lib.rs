@@ -7,8 +7,9 @@
 //! request   bodies and parameters on their way in gate      what the hub asks
 //! error     the one table of errors               announce  what happened → channel and event
 //! signed    Pusher's HTTP API, past actix-web
-//! typing, unread   what is told by timers         openapi   the description, made from the handlers
-//! journal   what durable channels said, in the store
+//! inbox     users' lists: stored, then announced  telling   what backends want told, checked
+//! openapi   the description, made from handlers   journal   what durable channels said, in the store
+//! typing, unread, scheduled   what is told by timers
 //! ```
 
 mod announce;
@@ -20,19 +21,22 @@ mod config;
 mod error;
 mod gate;
 mod headers;
+mod inbox;
 mod journal;
 mod members;
 mod openapi;
 mod order;
 mod request;
 mod routes;
+mod scheduled;
 mod signed;
+mod telling;
 mod typing;
 mod unread;
 
 pub use api::Api;
 pub use auth::{InvalidAuth, MintError, MintFor, Minted, mint};
-pub use config::{Auth, Config, Keys, PublicAlgorithm, PublicKey};
+pub use config::{Auth, Config, Keys, Notifications, PublicAlgorithm, PublicKey};
 pub use journal::PgJournal;
 pub use openapi::{internal_openapi, openapi};
 pub use routes::{internal_routes, routes};

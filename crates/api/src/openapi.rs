@@ -7,7 +7,7 @@ use actix_web::web::ServiceConfig;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::routes::{channels, chat, internal, tickets};
+use crate::routes::{channels, chat, devices, internal, notifications, notify, preferences, subscriptions, tickets};
 use crate::signed::{channels as signed, events};
 
 macro_rules! handlers {
@@ -27,7 +27,10 @@ handlers! {
     /// `/api`: for users.
     UserDocument, user_handlers:
     chat::list_rooms, chat::list_messages, chat::send_message, chat::start_room, chat::set_typing, chat::mark_read,
-    chat::mark_delivered, channels::authorize, channels::authenticate, tickets::issue_ticket, tickets::get_openapi,
+    chat::mark_delivered, notifications::list_notifications, notifications::mark_notifications,
+    preferences::get_preferences, preferences::put_preferences, subscriptions::list_subscriptions,
+    subscriptions::put_subscription, subscriptions::remove_subscription, devices::put_device, devices::remove_device,
+    channels::authorize, channels::authenticate, tickets::issue_ticket, tickets::get_openapi,
 }
 
 /// `/apps`: Pusher's HTTP API. A test in `signed::route` holds its router against this list.
@@ -50,16 +53,17 @@ handlers! {
     /// `/internal`: for backends.
     InternalDocument, internal_handlers:
     internal::put_user, internal::mint_token, internal::make_room, internal::get_room, internal::patch_room,
-    internal::delete_room, internal::add_members, internal::remove_member, internal::get_openapi,
+    internal::delete_room, internal::add_members, internal::remove_member, notify::send_notification,
+    notify::get_notification, notify::cancel_notification, internal::get_openapi,
 }
 
 #[derive(OpenApi)]
-#[openapi(info(title = "kabar", description = "A self-hosted realtime hub: chat, channel auth, publishing"),
+#[openapi(info(title = "kabar", description = "A self-hosted realtime hub: chat, notifications, channel auth, publishing"),
     modifiers(&Schemes))]
 struct PublicDocument;
 
 #[derive(OpenApi)]
-#[openapi(info(title = "kabar, internal", description = "Users, tokens and rooms, for backends"), modifiers(&Schemes))]
+#[openapi(info(title = "kabar, internal", description = "Users, tokens, rooms and notifications, for backends"), modifiers(&Schemes))]
 struct BackendDocument;
 
 struct Schemes;

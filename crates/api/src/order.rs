@@ -1,22 +1,26 @@
-//! Messages of a room are announced in the order of their `seq`.
+//! Messages of a room are announced in the order of their `seq`, and so are the notifications of a user.
 //!
 //! Two sends commit one after the other, but the tasks that go on from there are not bound to that order. So a message
 //! waits for those sends of its room that had begun before it was committed: only they can have a lower `seq`. Where
 //! the one just before it was announced already, it waits for nobody.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
 use std::sync::{Arc, Mutex, MutexGuard};
-
-use protocol::RoomId;
 
 /// Rooms do not wait for each other's lock more than this spreads them.
 const SHARDS: usize = 16;
 
-/// Sends under way, by room.
-#[derive(Default)]
-pub(crate) struct Order {
+/// Sends under way, by room: by whatever has a `seq` of its own.
+pub(crate) struct Order<K> {
     // Announcing happens under the lock, which is what makes one order of it; it never blocks.
-    shards: [Mutex<HashMap<RoomId, Room>>; SHARDS],
+    shards: [Mutex<HashMap<K, Room>>; SHARDS],
+}
+
+impl<K> Default for Order<K> {
+    fn default() -> Self {
+        Self { shards: std::array::from_fn(|_| Mutex::default()) }
+    }
 }
 
 #[derive(Default)]
@@ -34,42 +38,43 @@ struct Waiting {
 }
 
 /// One send under way. Dropped without an announcement, it holds nobody up.
-pub(crate) struct Turn {
-    order: Arc<Order>,
-    room: RoomId,
+pub(crate) struct Turn<K: Clone + Eq + Hash> {
+    order: Arc<Order<K>>,
+    room: K,
     number: u64,
 }
 
-impl Order {
+impl<K: Clone + Eq + Hash> Order<K> {
     /// Has to be called before the message is stored.
-    pub(crate) fn begin(self: &Arc<Self>, room: RoomId) -> Turn {
-        let mut rooms = self.lock(room);
-        let entry = rooms.entry(room).or_default();
+    pub(crate) fn begin(self: &Arc<Self>, room: K) -> Turn<K> {
+        let mut rooms = self.lock(&room);
+        let entry = rooms.entry(room.clone()).or_default();
         entry.begun += 1;
         entry.under_way.insert(entry.begun);
-        Turn { order: Arc::clone(self), room, number: entry.begun }
+        let number = entry.begun;
+        drop(rooms);
+        Turn { order: Arc::clone(self), room, number }
     }
 
-    fn lock(&self, room: RoomId) -> MutexGuard<'_, HashMap<RoomId, Room>> {
-        // The low bits of a UUIDv7 are random.
-        let shard = room.0.as_u128() as usize % SHARDS;
+    fn lock(&self, room: &K) -> MutexGuard<'_, HashMap<K, Room>> {
+        let shard = BuildHasherDefault::<DefaultHasher>::default().hash_one(room) as usize % SHARDS;
         self.shards[shard].lock().expect("nothing panics while a shard is locked")
     }
 }
 
-impl Turn {
+impl<K: Clone + Eq + Hash> Turn<K> {
     /// Announces the stored message as soon as nothing can come before it.
     pub(crate) fn announce(self, seq: i64, announce: impl FnOnce() + Send + 'static) {
-        if let Some(room) = self.order.lock(self.room).get_mut(&self.room) {
+        if let Some(room) = self.order.lock(&self.room).get_mut(&self.room) {
             room.waiting.insert(seq, Waiting { begun: room.begun, announce: Box::new(announce) });
         }
         // Dropping the turn lets it go out, with whatever it held up.
     }
 }
 
-impl Drop for Turn {
+impl<K: Clone + Eq + Hash> Drop for Turn<K> {
     fn drop(&mut self) {
-        let mut rooms = self.order.lock(self.room);
+        let mut rooms = self.order.lock(&self.room);
         let Some(room) = rooms.get_mut(&self.room) else { return };
         room.under_way.remove(&self.number);
         while let Some(first) = room.waiting.first_entry() {
@@ -89,6 +94,8 @@ impl Drop for Turn {
 
 #[cfg(test)]
 mod tests {
+    use protocol::RoomId;
+
     use super::*;
 
     /// Sends that begin one after the other and are stored in the order of `stored` (their indices); gives the order
@@ -103,7 +110,7 @@ mod tests {
             turns[index].take().unwrap().announce(seq, move || seen.lock().unwrap().push(seq));
         }
         drop(turns);
-        assert!(order.lock(room).is_empty());
+        assert!(order.lock(&room).is_empty());
         let seen = seen.lock().unwrap();
         seen.clone()
     }

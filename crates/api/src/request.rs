@@ -8,9 +8,11 @@ use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use actix_web::{FromRequest, HttpRequest, dev, web};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
+use store::idempotency::Fingerprint;
 
 use crate::Api;
 use crate::error::ApiError;
+use crate::signed::{IDEMPOTENCY_KEY, KEY_BYTES_MAX};
 
 pub(crate) type Extracted<T> = Pin<Box<dyn Future<Output = Result<T, ApiError>>>>;
 
@@ -30,6 +32,45 @@ impl<T: DeserializeOwned> FromRequest for Body<T> {
             }
             read_json(&bytes.await?).map(Self)
         })
+    }
+}
+
+/// A JSON body that many may be named in, with the key under which it is to be done once.
+pub(crate) struct Keyed<T> {
+    pub(crate) key: Option<String>,
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) value: T,
+}
+
+impl<T: DeserializeOwned> FromRequest for Keyed<T> {
+    type Error = ApiError;
+    type Future = Extracted<Self>;
+
+    fn from_request(request: &HttpRequest, payload: &mut dev::Payload) -> Self::Future {
+        let is_json = content_type(request) == Some("application/json");
+        let key = idempotency_key(request);
+        let bytes_max = api(request).map_or(0, |api| api.config().publish_body_bytes_max);
+        let bytes = body_of(request, payload, bytes_max);
+        Box::pin(async move {
+            if !is_json {
+                return Err(ApiError::UnsupportedMediaType("application/json"));
+            }
+            let (key, bytes) = (key?, bytes.await?);
+            Ok(Self { key, fingerprint: Fingerprint::of(&bytes), value: read_json(&bytes)? })
+        })
+    }
+}
+
+fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, ApiError> {
+    let mut keys = request.headers().get_all(&IDEMPOTENCY_KEY);
+    let Some(key) = keys.next() else { return Ok(None) };
+    let fits = (1..=KEY_BYTES_MAX).contains(&key.len()) && key.as_bytes().iter().all(u8::is_ascii_graphic);
+    match key.to_str() {
+        Ok(key) if fits && keys.next().is_none() => Ok(Some(key.to_owned())),
+        _ => {
+            let message = format!("Idempotency-Key must be 1 to {KEY_BYTES_MAX} visible ASCII characters");
+            Err(ApiError::field("Idempotency-Key", message))
+        }
     }
 }
 
@@ -88,6 +129,10 @@ fn named(text: &str) -> ApiError {
 
 fn body(request: &HttpRequest, payload: &mut dev::Payload) -> Extracted<Bytes> {
     let bytes_max = api(request).map_or(0, |api| api.config().body_bytes_max);
+    body_of(request, payload, bytes_max)
+}
+
+fn body_of(request: &HttpRequest, payload: &mut dev::Payload, bytes_max: usize) -> Extracted<Bytes> {
     let payload = web::Payload::from_request(request, payload);
     Box::pin(async move {
         let payload = payload.await.map_err(|error| ApiError::Malformed { message: error.to_string() })?;
@@ -138,6 +183,12 @@ impl Params {
     /// An empty value is as good as none.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
+    }
+
+    /// One or many: the parameter several times, or once with commas.
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        let values = self.0.iter().filter(move |(key, _)| key == name);
+        values.flat_map(|(_, value)| value.split(',')).map(str::trim).filter(|value| !value.is_empty())
     }
 
     pub(crate) fn parse<T: FromStr>(&self, name: &str, expected: &str) -> Result<Option<T>, ApiError> {

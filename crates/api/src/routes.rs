@@ -8,8 +8,13 @@ use crate::{headers, openapi};
 
 pub(crate) mod channels;
 pub(crate) mod chat;
+pub(crate) mod devices;
 pub(crate) mod fallback;
 pub(crate) mod internal;
+pub(crate) mod notifications;
+pub(crate) mod notify;
+pub(crate) mod preferences;
+pub(crate) mod subscriptions;
 pub(crate) mod tickets;
 
 /// The public routes: `/api/…`, and sockets without a WebSocket at `/app/…` and `/pusher/app/…`. The

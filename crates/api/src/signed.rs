@@ -31,9 +31,9 @@ use crate::Api;
 use answer::{Answer, Refused};
 use route::{Operation, Route};
 
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// The longest `Idempotency-Key` in bytes.
-const KEY_BYTES_MAX: usize = 255;
+pub(crate) const KEY_BYTES_MAX: usize = 255;
 
 /// A request whose signature and body were checked.
 struct Checked {

@@ -62,10 +62,10 @@ async fn members_hear_what_happens_until_they_are_taken_out() {
     assert_eq!(bob.expect_event("typing").await["isTyping"], false);
     ask("POST", &ada, "/api/chat/send", json!({ "roomId": room, "content": "hello" })).await;
     assert_eq!(bob.expect_event("new-message").await["content"], "hello");
-    assert_eq!(bob.expect_event("unread-count").await.data, json!({ "chat": 1 }));
+    assert_eq!(bob.expect_event("unread-count").await.data, json!({ "notifications": 0, "chat": 1 }));
     ask("POST", &token("bob"), "/api/chat/read", json!({ "roomId": room })).await;
     assert_eq!(bob.expect_event("message-read").await["lastReadSeq"], 1);
-    assert_eq!(bob.expect_event("unread-count").await.data, json!({ "chat": 0 }));
+    assert_eq!(bob.expect_event("unread-count").await.data, json!({ "notifications": 0, "chat": 0 }));
     ask("DELETE", "backend", &format!("/internal/rooms/{room}/members/bob"), json!(null)).await;
     assert_eq!(bob.next_named("room-removed").await["roomId"], *room);
     ask("POST", &ada, "/api/chat/send", json!({ "roomId": room, "content": "alone" })).await;

@@ -243,6 +243,8 @@ pub struct ReadReceipt {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UnreadCount {
+    /// Unread notifications.
+    pub notifications: i64,
     /// Unread messages over all rooms.
     pub chat: i64,
 }

@@ -156,6 +156,39 @@ pub struct Notification {
     pub clicked_at: Option<DateTime<Utc>>,
 }
 
+/// Data of `notification-new` and, where one notification is meant, of `notification-updated` on `user-{userId}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NotificationEvent {
+    /// As it is now.
+    #[serde(flatten)]
+    pub notification: Notification,
+    /// What the user had not read when this was stored; `unread-count` follows with what holds then.
+    pub unread_count: i64,
+}
+
+/// Data of `notification-updated` on `user-{userId}`, where all notifications of the list were meant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NotificationsMarked {
+    /// Always true: this is not about one of them.
+    pub all: bool,
+    /// Those with a larger `seq` were not marked.
+    pub up_to_seq: i64,
+    /// Only those of this category were.
+    pub category: Option<Category>,
+    /// What was not seen before is, since then.
+    pub seen_at: Option<DateTime<Utc>>,
+    /// What was not read before is, since then.
+    pub read_at: Option<DateTime<Utc>>,
+    /// They were put away, then.
+    pub archived_at: Option<DateTime<Utc>>,
+    /// They hide until then.
+    pub snoozed_until: Option<DateTime<Utc>>,
+    /// What is still unread.
+    pub unread_count: i64,
+}
+
 /// Who caused a notification.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]

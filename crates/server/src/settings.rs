@@ -5,6 +5,7 @@
 
 mod check;
 mod listen;
+mod notifications;
 mod policy;
 mod sources;
 mod webhooks;
@@ -18,6 +19,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 pub use listen::Tls;
+pub use notifications::Notifications;
 pub(crate) use policy::{changed, parse};
 pub use sources::DEFAULTS;
 pub use webhooks::{Webhook, Webhooks};
@@ -53,6 +55,7 @@ pub struct Settings {
     pub socket: Socket,
     pub history: History,
     pub chat: Chat,
+    pub notifications: Notifications,
     pub http: Http,
     pub webhooks: Webhooks,
     pub log: Log,
@@ -330,6 +333,7 @@ impl Settings {
             idempotency_lifetime: Duration::from_secs(self.http.idempotency_seconds),
             body_bytes_max: self.http.body_bytes_max,
             room_members_max: self.chat.room_members_max,
+            notifications: self.notifications(),
         }
     }
 

@@ -227,7 +227,101 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    inboxes (app_id, user_id) {
+        app_id -> Text,
+        user_id -> Text,
+        last_seq -> Int8,
+    }
+}
+
+diesel::table! {
+    notifications (app_id, id) {
+        app_id -> Text,
+        id -> Uuid,
+        user_id -> Text,
+        seq -> Nullable<Int8>,
+        #[sql_name = "type"]
+        kind -> Text,
+        category -> Text,
+        title -> Text,
+        body -> Text,
+        link -> Nullable<Text>,
+        image_url -> Nullable<Text>,
+        actor -> Nullable<Jsonb>,
+        data -> Jsonb,
+        source_event -> Nullable<Text>,
+        send_at -> Nullable<Timestamptz>,
+        request -> Nullable<Jsonb>,
+        created_at -> Timestamptz,
+        seen_at -> Nullable<Timestamptz>,
+        read_at -> Nullable<Timestamptz>,
+        archived_at -> Nullable<Timestamptz>,
+        snoozed_until -> Nullable<Timestamptz>,
+        clicked_at -> Nullable<Timestamptz>,
+        expires_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    preferences (app_id, user_id, category, transport) {
+        app_id -> Text,
+        user_id -> Text,
+        category -> Text,
+        transport -> Text,
+        enabled -> Bool,
+    }
+}
+
+diesel::table! {
+    notification_settings (app_id, user_id) {
+        app_id -> Text,
+        user_id -> Text,
+        quiet_from -> Nullable<Time>,
+        quiet_until -> Nullable<Time>,
+        time_zone -> Nullable<Text>,
+        locale -> Nullable<Text>,
+        digest -> Text,
+    }
+}
+
+diesel::table! {
+    notification_subscriptions (app_id, user_id, target_type, target_id) {
+        app_id -> Text,
+        user_id -> Text,
+        target_type -> Text,
+        target_id -> Text,
+        transports -> Nullable<Array<Text>>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    devices (app_id, id) {
+        app_id -> Text,
+        id -> Uuid,
+        user_id -> Text,
+        kind -> Text,
+        address -> Text,
+        keys -> Nullable<Jsonb>,
+        created_at -> Timestamptz,
+        last_seen_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    idempotency_keys (app_id, key) {
+        app_id -> Text,
+        key -> Text,
+        fingerprint -> Bytea,
+        status -> Int2,
+        answer -> Jsonb,
+        created_at -> Timestamptz,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(users, rooms, members, messages);
+diesel::allow_tables_to_appear_in_same_query!(users, notification_settings);
 
 diesel::joinable!(app_api_keys -> apps (app_id));
 diesel::allow_tables_to_appear_in_same_query!(app_api_keys, apps);

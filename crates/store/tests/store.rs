@@ -11,6 +11,10 @@ mod deliveries;
 mod embedded;
 #[path = "store/faults.rs"]
 mod faults;
+#[path = "store/inbox.rs"]
+mod inbox;
+#[path = "store/notifications.rs"]
+mod notifications;
 #[path = "store/people.rs"]
 mod people;
 #[path = "store/publications.rs"]

@@ -120,7 +120,7 @@ pub(crate) async fn send_message(
     Ok(answer.json(MessageAnswer { message: sent.message }))
 }
 
-fn announce_sent(api: Api, turn: Turn, caller: Caller, message: Message) {
+fn announce_sent(api: Api, turn: Turn<RoomId>, caller: Caller, message: Message) {
     turn.announce(message.seq, move || {
         let Some(hub) = api.hub() else { return };
         let (app, room) = (&caller.app.id, message.room_id);
@@ -248,7 +248,9 @@ pub(crate) async fn mark_read(
             let user_id = user_id.clone();
             let receipt = ReadReceipt { room_id, user_id, last_read_seq: read.last_read_seq, read_at: read.read_at };
             announce::message_read(&hub, &app, &receipt);
-            announce::unread_count(&hub, &app, &receipt.user_id, UnreadCount { chat: read.unread_total });
+            let notifications = store::notifications::unread_count(conn, &app, &receipt.user_id)?;
+            let count = UnreadCount { notifications, chat: read.unread_total };
+            announce::unread_count(&hub, &app, &receipt.user_id, count);
         }
         Ok(Some(read.unread))
     });

@@ -22,6 +22,7 @@ pub(super) fn check(settings: &Settings) -> Checked {
         .map_err(|error| BadSetting::new("server.trusted_proxies", error.to_string()))?;
     database(settings)?;
     apps(&settings.apps)?;
+    settings.notifications.check()?;
     settings.webhooks.check(&settings.apps)?;
     auth(settings)?;
     tracing_subscriber::EnvFilter::try_new(&settings.log.level)
