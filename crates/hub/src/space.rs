@@ -111,6 +111,11 @@ impl Space {
         self.app.load_full()
     }
 
+    /// Whether what is published there is acknowledged only once it is stored.
+    pub(crate) fn is_durable(&self, channel: &Channel) -> bool {
+        self.app.load().policy.is_durable(channel.name())
+    }
+
     /// Adds a subscriber of the inbox's shard; on presence channels `joiner` becomes a member, and everyone who was
     /// there before is told.
     pub(crate) fn join(

@@ -245,7 +245,6 @@ pub(crate) async fn mark_read(
     let read = api.store(move |conn| -> Result<_, store::Error> {
         let Some(read) = store::chat::mark_read(conn, &app, &user_id, room_id, up_to)? else { return Ok(None) };
         if let Some(hub) = hub.filter(|_| read.moved) {
-            let user_id = user_id.clone();
             let receipt = ReadReceipt { room_id, user_id, last_read_seq: read.last_read_seq, read_at: read.read_at };
             announce::message_read(&hub, &app, &receipt);
             let notifications = store::notifications::unread_count(conn, &app, &receipt.user_id)?;

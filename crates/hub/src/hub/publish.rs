@@ -66,7 +66,7 @@ impl Hub {
     /// [`Busy`], and then nobody gets it.
     pub fn publish(&self, app: &AppId, channel: &Channel, publication: &Publication<'_>) -> Result<(), Busy> {
         let Some(space) = self.publishing(app) else { return Ok(()) };
-        if !publication.ephemeral && space.app().policy.is_durable(channel.name()) {
+        if !publication.ephemeral && space.is_durable(channel) {
             let Some(keeper) = self.shared.keeper.get() else { return Err(Busy) };
             return keeper.append(space, app, channel, publication, None).map(drop).map_err(|_| Busy);
         }
@@ -86,7 +86,7 @@ impl Hub {
         id: Option<&str>,
     ) -> Result<Accepted, PublishError> {
         let Some(space) = self.publishing(app) else { return Ok(Accepted { position: None, duplicate: false }) };
-        if publication.ephemeral || !space.app().policy.is_durable(channel.name()) {
+        if publication.ephemeral || !space.is_durable(channel) {
             return Ok(Accepted { position: space.publish(channel, publication)?, duplicate: false });
         }
         let keeper = self.shared.keeper.get().ok_or(PublishError::Unavailable)?;
