@@ -6,7 +6,6 @@ use std::fmt;
 
 use protocol::notification::FailureClass::{Operator, PermanentMessage, PermanentRecipient, Retryable};
 use protocol::notification::Transport;
-use reqwest::header::AUTHORIZATION;
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -86,12 +85,7 @@ impl Fcm {
         let Ok(authorization) = secret_header("Bearer ", &token) else {
             return Outcome::failed(Operator, "the token of the service account is none");
         };
-        let request = self.http.post(&self.url);
-        let answer = match request {
-            Ok(request) => self.http.send(request.header(AUTHORIZATION, authorization).json(&body(outgoing, to))).await,
-            Err(broken) => Err(broken),
-        };
-        match answer {
+        match self.http.post_json(&self.url, &authorization, &body(outgoing, to)).await {
             Ok(answer) => {
                 if answer.status == 401 {
                     self.tokens.forget(&token).await;

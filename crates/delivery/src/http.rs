@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use protocol::notification::FailureClass;
-use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Certificate, Client, RequestBuilder, redirect};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
@@ -73,6 +73,16 @@ impl Http {
     pub(crate) fn post(&self, url: &str) -> Result<RequestBuilder, Broken> {
         let url = self.guard.check(url).map_err(Broken::Blocked)?;
         Ok(self.client.post(url))
+    }
+
+    /// Sends JSON with an `Authorization`.
+    pub(crate) async fn post_json(
+        &self,
+        url: &str,
+        authorization: &HeaderValue,
+        body: &serde_json::Value,
+    ) -> Result<Answer, Broken> {
+        self.send(self.post(url)?.header(AUTHORIZATION, authorization).json(body)).await
     }
 
     pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Answer, Broken> {

@@ -6,7 +6,7 @@ use std::fmt;
 
 use protocol::notification::FailureClass::{Operator, PermanentMessage, PermanentRecipient, Retryable, Unknown};
 use protocol::notification::Transport;
-use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -112,11 +112,7 @@ impl Meta {
         let Address::Phone(number) = &outgoing.to else { return Outcome::wrong_address("phone numbers") };
         let url = format!("{}/{}/messages", self.config.base_url.trim_end_matches('/'), self.config.phone_number_id);
         let body = self.body(outgoing, number.as_str());
-        let answer = match self.http.post(&url) {
-            Ok(request) => self.http.send(request.header(AUTHORIZATION, self.authorization.clone()).json(&body)).await,
-            Err(broken) => Err(broken),
-        };
-        match answer {
+        match self.http.post_json(&url, &self.authorization, &body).await {
             Ok(answer) => outcome(&answer, &[self.config.access_token.expose_secret(), number.as_str()]),
             Err(broken) => broken.outcome(Operator),
         }

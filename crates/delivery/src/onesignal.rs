@@ -7,7 +7,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use protocol::notification::{FailureClass, Transport};
-use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -77,11 +77,7 @@ impl OneSignal {
             return Outcome::wrong_address("users and subscriptions of OneSignal");
         };
         let url = format!("{}/notifications", self.config.base_url.trim_end_matches('/'));
-        let answer = match self.http.post(&url) {
-            Ok(request) => self.http.send(request.header(AUTHORIZATION, self.authorization.clone()).json(&body)).await,
-            Err(broken) => Err(broken),
-        };
-        match answer {
+        match self.http.post_json(&url, &self.authorization, &body).await {
             Ok(answer) => self.outcome(&answer, &outgoing.to),
             Err(broken) => broken.outcome(FailureClass::Operator),
         }

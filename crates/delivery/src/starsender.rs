@@ -6,7 +6,7 @@ use std::fmt;
 
 use protocol::notification::FailureClass::{Operator, PermanentMessage, PermanentRecipient, Retryable};
 use protocol::notification::{FailureClass, Transport};
-use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -91,11 +91,7 @@ impl Starsender {
             body["delay"] = delay.into();
         }
         let url = format!("{}/api/send", self.config.base_url.trim_end_matches('/'));
-        let answer = match self.http.post(&url) {
-            Ok(request) => self.http.send(request.header(AUTHORIZATION, self.authorization.clone()).json(&body)).await,
-            Err(broken) => Err(broken),
-        };
-        match answer {
+        match self.http.post_json(&url, &self.authorization, &body).await {
             Ok(answer) => self.outcome(&answer, number.as_str()),
             Err(broken) => broken.outcome(FailureClass::Operator),
         }
